@@ -1,0 +1,38 @@
+"""Plugins in C++ and Python on one message bus.
+
+`qtforge.core` has what a plugin is, `qtforge.communication` the bus. In an application that embeds Python this package
+talks to that application; in plain Python it is its own host.
+"""
+
+from qtforge import communication, core, errors, logger, plugin, utils
+from qtforge._qtforge import __version__
+from qtforge.communication import BinaryMessage, Message, MessageBus, Subscription
+from qtforge.core import IPlugin, PluginState
+from qtforge.errors import BusError, Error, ErrorCode, PluginError, Timeout, TopicError
+from qtforge.logger import set_debug_mode
+from qtforge.plugin import Plugin, load
+
+__all__ = [
+    "BinaryMessage",
+    "BusError",
+    "Error",
+    "ErrorCode",
+    "IPlugin",
+    "Message",
+    "MessageBus",
+    "Plugin",
+    "PluginError",
+    "PluginState",
+    "Subscription",
+    "Timeout",
+    "TopicError",
+    "__version__",
+    "communication",
+    "core",
+    "errors",
+    "load",
+    "logger",
+    "plugin",
+    "set_debug_mode",
+    "utils",
+]

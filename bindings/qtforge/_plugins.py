@@ -1,0 +1,120 @@
+"""Imports plugins' code, each plugin's folder as a package of its own: ``qtforge_plugins.<name>``.
+
+Modules of a plugin see the other modules of its folders under their plain names, before those of the environment, and
+no other plugin sees them.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, Optional
+
+PACKAGE = "qtforge_plugins"
+
+
+class _Loader(SourceFileLoader):
+    """Compiles from source, as it is now, and gives the module imports that look into its plugin first."""
+
+    def __init__(self, fullname: str, path: str, package: str) -> None:
+        super().__init__(fullname, path)
+        self._package = package
+
+    def get_code(self, fullname: str) -> Optional[CodeType]:
+        path = self.get_filename(fullname)
+        return compile(self.get_data(path), path, "exec", dont_inherit=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        private = dict(vars(builtins))
+        private["__import__"] = _importer(self._package)
+        module.__dict__["__builtins__"] = private
+        super().exec_module(module)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of plugins in their own folders."""
+
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
+    ) -> Optional[ModuleSpec]:
+        if not fullname.startswith(PACKAGE + ".") or path is None:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and type(spec.loader) is SourceFileLoader and spec.origin is not None:
+            package = ".".join(fullname.split(".")[:2])
+            spec.loader = _Loader(fullname, spec.origin, package)
+        return spec
+
+
+def _importer(package: str) -> Any:
+    def private_import(
+        name: str,
+        globals: Optional[Mapping[str, Any]] = None,
+        locals: Optional[Mapping[str, Any]] = None,
+        fromlist: Optional[Sequence[str]] = (),
+        level: int = 0,
+    ) -> ModuleType:
+        top = name.partition(".")[0]
+        if level or not _is_private(package, top):
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        # With a list of names the import system returns the innermost module and imports submodules among them.
+        module = builtins.__import__(f"{package}.{name}", None, None, fromlist or ("__name__",), 0)
+        return module if fromlist else sys.modules[f"{package}.{top}"]
+
+    return private_import
+
+
+def _is_private(package: str, top: str) -> bool:
+    if f"{package}.{top}" in sys.modules:
+        return True
+    owner = sys.modules.get(package)
+    return owner is not None and PathFinder.find_spec(f"{package}.{top}", owner.__path__) is not None
+
+
+def _package_name(name: str) -> str:
+    return f"{PACKAGE}.{name.replace('.', '_')}"
+
+
+def load(name: str, folders: Sequence[str], entry: str) -> ModuleType:
+    """Imports the file ``entry`` of the plugin ``name``, whose modules lie in ``folders``.
+
+    Raises:
+        Whatever the plugin's code raises; then nothing of it stays in ``sys.modules``.
+    """
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    if PACKAGE not in sys.modules:
+        root = ModuleType(PACKAGE)
+        root.__path__ = []
+        sys.modules[PACKAGE] = root
+    package = ModuleType(_package_name(name))
+    package.__path__ = list(dict.fromkeys(folders))
+    sys.modules[package.__name__] = package
+    fullname = f"{package.__name__}.{Path(entry).stem}"
+    try:
+        spec = importlib.util.spec_from_file_location(
+            fullname, entry, loader=_Loader(fullname, entry, package.__name__)
+        )
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{entry} cannot be imported", path=entry)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[fullname] = module
+        spec.loader.exec_module(module)
+    except BaseException:
+        unload(name)
+        raise
+    return module
+
+
+def unload(name: str) -> None:
+    """Forgets the modules of the plugin ``name``."""
+    package = _package_name(name)
+    for known in [key for key in sys.modules if key == package or key.startswith(package + ".")]:
+        del sys.modules[known]

@@ -1,0 +1,166 @@
+from collections.abc import Sequence
+from types import TracebackType
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    Literal,
+    SupportsFloat,
+    SupportsIndex,
+    TypedDict,
+    final,
+    overload,
+)
+
+from typing_extensions import Buffer, TypeAlias
+
+__version__: str
+
+_Delivery: TypeAlias = Literal["queued", "direct"]
+_Policy: TypeAlias = Literal["block", "drop_oldest", "drop_newest", "fail"]
+_Seconds: TypeAlias = SupportsFloat | SupportsIndex
+
+class _SubscriptionStats(TypedDict):
+    delivered: int
+    dropped: int
+    mismatched: int
+    failed: int
+    pending: int
+
+class _Description(TypedDict):
+    name: str
+    version: str
+    description: str
+    author: str
+    dependencies: list[str]
+
+class _PluginInfo(TypedDict):
+    name: str
+    version: str
+    description: str
+    author: str
+    state: int
+    object: object
+
+@final
+class BinaryMessage:
+    __match_args__: ClassVar[tuple[str, ...]] = ("data", "content_type", "dtype", "shape")
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    @property
+    def data(self) -> memoryview: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+    def __new__(
+        cls,
+        data: Buffer,
+        content_type: str = "application/octet-stream",
+        dtype: str = "",
+        shape: Sequence[SupportsIndex] = (),
+    ) -> BinaryMessage: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __copy__(self) -> BinaryMessage: ...
+    def __deepcopy__(self, memo: dict[int, Any], /) -> BinaryMessage: ...
+
+@final
+class Message:
+    __match_args__: ClassVar[tuple[str, ...]] = ("topic", "payload", "sender", "id", "time", "headers", "reply_to")
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> Any: ...
+    @property
+    def sender(self) -> str: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def headers(self) -> dict[str, Any]: ...
+    @property
+    def reply_to(self) -> str | None: ...
+    def __new__(
+        cls,
+        topic: str,
+        payload: Any,
+        sender: str = "",
+        id: int = 0,
+        time: float = 0.0,
+        headers: dict[str, Any] | None = None,
+        reply_to: str | None = None,
+    ) -> Message: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Subscription:
+    @property
+    def active(self) -> bool: ...
+    @property
+    def pattern(self) -> str: ...
+    def unsubscribe(self) -> bool: ...
+    def stats(self) -> _SubscriptionStats | None: ...
+    def __enter__(self) -> Subscription: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        where: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class MessageBus:
+    @classmethod
+    def instance(cls) -> MessageBus: ...
+    def publish(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        reply_to: str | None = None,
+        headers: dict[str, Any] | None = None,
+    ) -> int: ...
+    @overload
+    def subscribe(
+        self,
+        pattern: str,
+        handler: Callable[[Message], object],
+        *,
+        envelope: Literal[True],
+        delivery: _Delivery = "queued",
+        capacity: SupportsIndex = 65536,
+        policy: _Policy = "block",
+        block_timeout: _Seconds = 5.0,
+        owner: object = None,
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self,
+        pattern: str,
+        handler: Callable[[Any], object],
+        *,
+        envelope: bool = False,
+        delivery: _Delivery = "queued",
+        capacity: SupportsIndex = 65536,
+        policy: _Policy = "block",
+        block_timeout: _Seconds = 5.0,
+        owner: object = None,
+    ) -> Subscription: ...
+    def unsubscribe_all(self, owner: object, /) -> int: ...
+    def drain(self, timeout: _Seconds = 5.0) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
+
+def log(level: int, logger: str, message: str, file: str, line: int) -> None: ...
+def log_level() -> int: ...
+def set_log_level(level: int) -> None: ...
+def plugin_state(plugin: object) -> int | None: ...
+def plugin_description(plugin: object) -> _Description | None: ...
+def plugin_load(path: str) -> int: ...
+def plugin_step(plugin: int, step: Literal["initialize", "activate", "deactivate", "cleanup", "unload"]) -> None: ...
+def plugin_info(plugin: int) -> _PluginInfo: ...

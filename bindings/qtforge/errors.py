@@ -1,0 +1,138 @@
+"""Errors of qtforge: one root with a code, and subclasses to catch by kind.
+
+Wrong arguments are TypeError and ValueError as everywhere in Python; all else that qtforge raises is an Error.
+"""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["BusError", "Error", "ErrorCode", "PluginError", "Timeout", "TopicError", "make_error"]
+
+
+class ErrorCode(enum.IntEnum):
+    """What went wrong, for programs; the same numbers as `qtforge::Errc` in C++."""
+
+    OK = 0
+    FAILED = 1
+    INVALID_ARGUMENT = 2
+    INVALID_TOPIC = 3
+    INVALID_PATTERN = 4
+    RESERVED_TOPIC = 5
+    OVERFLOW = 6
+    WOULD_DEADLOCK = 7
+    TIMED_OUT = 8
+    SHUTTING_DOWN = 9
+    NO_RUNTIME = 10
+    HANDLER_FAILED = 11
+    PAYLOAD_MISMATCH = 12
+    MANIFEST_NOT_FOUND = 13
+    MANIFEST_INVALID = 14
+    ENTRY_POINT_INVALID = 15
+    PLUGIN_CLASS_MISSING = 16
+    NOT_A_PLUGIN = 17
+    IMPORT_FAILED = 18
+    ABI_MISMATCH = 19
+    DEPENDENCY_MISSING = 20
+    DEPENDENCY_VERSION = 21
+    DEPENDENCY_CYCLE = 22
+    DUPLICATE_PLUGIN = 23
+    PLUGIN_NOT_FOUND = 24
+    PLUGIN_IN_USE = 25
+    PLUGIN_UNLOADED = 26
+    PLUGIN_INCOMPATIBLE = 27
+    ILLEGAL_TRANSITION = 28
+    HOOK_FAILED = 29
+    NO_LOADER = 30
+    PYTHON_NOT_INITIALIZED = 31
+    PYTHON_NOT_FOUND = 32
+    PYTHON_MISMATCH = 33
+    PYTHON_ALREADY_INITIALIZED = 34
+    PYTHON_ERROR = 35
+    PACKAGE_MISSING = 36
+    PACKAGE_MISMATCH = 37
+    CONVERSION_FAILED = 38
+    NAME_NOT_FOUND = 39
+    LIMIT_EXCEEDED = 40
+
+
+class Error(Exception):
+    """Root of what qtforge raises.
+
+    Attributes:
+        code: what went wrong; FAILED unless something more precise is known.
+        python_type: where the error began as a Python exception, the qualified name of its type, else "".
+        traceback: and its traceback as Python prints it, else "".
+    """
+
+    code: ErrorCode
+    python_type: str
+    traceback: str
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: ErrorCode = ErrorCode.FAILED,
+        python_type: str = "",
+        traceback: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.python_type = python_type
+        self.traceback = traceback
+
+    @property
+    def message(self) -> str:
+        """What was tried, on what, and what to do."""
+        return str(self.args[0]) if self.args else ""
+
+
+class BusError(Error):
+    """The bus did not do what was asked."""
+
+
+class TopicError(BusError, ValueError):
+    """Not a topic, not a pattern, or a topic that only the library publishes to."""
+
+
+class Timeout(Error, TimeoutError):
+    """A limit passed; the message names who was waited for."""
+
+
+class PluginError(Error):
+    """A plugin could not be loaded or did not do a step. Plugins may raise it themselves."""
+
+
+_TOPIC_CODES = frozenset({ErrorCode.INVALID_TOPIC, ErrorCode.INVALID_PATTERN, ErrorCode.RESERVED_TOPIC})
+
+
+def _class_of(code: ErrorCode) -> type[Error]:
+    if code in _TOPIC_CODES:
+        return TopicError
+    if code is ErrorCode.TIMED_OUT:
+        return Timeout
+    if ErrorCode.OVERFLOW <= code <= ErrorCode.PAYLOAD_MISMATCH:
+        return BusError
+    if ErrorCode.MANIFEST_NOT_FOUND <= code <= ErrorCode.NO_LOADER:
+        return PluginError
+    return Error
+
+
+def make_error(code: int, message: str, python_type: str = "", traceback: str = "") -> Error:
+    """Makes the exception for a failure that the library reports. Called by the host.
+
+    Args:
+        code: a number of `ErrorCode`; one that this version does not know becomes FAILED and is put into the message.
+        message: what `str()` of the exception gives.
+        python_type: qualified name of the exception type, where it began as one.
+        traceback: formatted traceback, likewise; shown with the exception's own from Python 3.11 on.
+    """
+    try:
+        known = ErrorCode(code)
+    except ValueError:
+        known, message = ErrorCode.FAILED, f"{message} (code {code})"
+    error = _class_of(known)(message, code=known, python_type=python_type, traceback=traceback)
+    if traceback and hasattr(error, "add_note"):
+        error.add_note(traceback)
+    return error

@@ -1,0 +1,115 @@
+"""Loads plugins from Python, as a host does."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import final
+
+from qtforge import _qtforge
+from qtforge.core import PluginState
+from qtforge.errors import ErrorCode, PluginError
+
+__all__ = ["Plugin", "load"]
+
+
+@final
+class Plugin:
+    """A loaded plugin, in Python or native. Made by `load`.
+
+    As a context manager it is unloaded at the exit of the block; dropping the object unloads nothing.
+    """
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    @property
+    def name(self) -> str:
+        return _qtforge.plugin_info(self._number)["name"]
+
+    @property
+    def version(self) -> str:
+        return _qtforge.plugin_info(self._number)["version"]
+
+    @property
+    def description(self) -> str:
+        return _qtforge.plugin_info(self._number)["description"]
+
+    @property
+    def author(self) -> str:
+        return _qtforge.plugin_info(self._number)["author"]
+
+    @property
+    def state(self) -> PluginState:
+        """UNLOADED once it has been unloaded."""
+        try:
+            return PluginState(_qtforge.plugin_info(self._number)["state"])
+        except PluginError as error:
+            if error.code is ErrorCode.PLUGIN_UNLOADED:
+                return PluginState.UNLOADED
+            raise
+
+    @property
+    def object(self) -> object:
+        """The plugin's own instance if it is written in Python, else None."""
+        return _qtforge.plugin_info(self._number)["object"]
+
+    def initialize(self) -> None:
+        """LOADED to INITIALIZED.
+
+        Raises:
+            PluginError: not possible in its state, or the plugin refused or raised.
+        """
+        _qtforge.plugin_step(self._number, "initialize")
+
+    def activate(self) -> None:
+        """INITIALIZED to ACTIVE. Raises as `initialize`."""
+        _qtforge.plugin_step(self._number, "activate")
+
+    def deactivate(self) -> None:
+        """ACTIVE to INITIALIZED. Raises as `initialize`."""
+        _qtforge.plugin_step(self._number, "deactivate")
+
+    def cleanup(self) -> None:
+        """INITIALIZED or ERROR to LOADED. Raises as `initialize`."""
+        _qtforge.plugin_step(self._number, "cleanup")
+
+    def unload(self) -> None:
+        """Deactivates, cleans up and removes it; nothing if that was done before.
+
+        Raises:
+            PluginError: others depend on it.
+        """
+        try:
+            _qtforge.plugin_step(self._number, "unload")
+        except PluginError as error:
+            if error.code is not ErrorCode.PLUGIN_UNLOADED:
+                raise
+
+    def __enter__(self) -> Plugin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.unload()
+
+    def __repr__(self) -> str:
+        return f"<qtforge.Plugin {self._number}>"
+
+
+def load(path: str | os.PathLike[str]) -> Plugin:
+    """Loads a plugin: its code is imported and its class constructed; the steps are yours to call.
+
+    Args:
+        path: a folder with `plugin.json`, or the shared object of a native plugin.
+
+    Raises:
+        PluginError: there is no plugin or it cannot be loaded; `code` says why, `traceback` where.
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"load() argument 'path' must be str or os.PathLike[str], not {type(path).__name__}")
+    return Plugin(_qtforge.plugin_load(text))

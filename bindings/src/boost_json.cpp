@@ -1,0 +1,2 @@
+// Boost.JSON, compiled once into the extension so that a wheel needs no library but Boost.Python.
+#include <boost/json/src.hpp>

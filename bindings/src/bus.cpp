@@ -1,0 +1,240 @@
+// bus.cpp: qtforge.MessageBus. publish and subscribe are METH_FASTCALL: they are called per message.
+
+#include "types.hpp"
+
+namespace qtforge::bindings {
+
+namespace {
+
+Signature<4> publishSignature{"publish", {"topic", "payload", "reply_to", "headers"}, 2, 2};
+Signature<8> subscribeSignature{
+    "subscribe",
+    {"pattern", "handler", "envelope", "delivery", "capacity", "policy", "block_timeout", "owner"}, 2, 2};
+Signature<1> drainSignature{"drain", {"timeout"}, 1, 0};
+
+PyObject* theBus = nullptr;  // for the life of the process
+
+PyObject* publish(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 4> given;
+  if (!publishSignature.bind(args, count, keywords, given)) return nullptr;
+  auto [topic, payload, replyTo, headers] = given;
+  if (!PyUnicode_Check(topic)) return raiseType("publish", "topic", "str", topic), nullptr;
+  if (replyTo == Py_None) replyTo = nullptr;
+  if (headers == Py_None) headers = nullptr;
+  if (replyTo && !PyUnicode_Check(replyTo)) return raiseType("publish", "reply_to", "str or None", replyTo), nullptr;
+  if (headers && !PyDict_Check(headers)) return raiseType("publish", "headers", "dict or None", headers), nullptr;
+  const auto* table = bridge();
+  return table ? orStay([&] { return table->publish(topic, payload, replyTo, headers); }) : nullptr;
+}
+
+/// Checks one of the options of subscribe and puts it into the dict that crosses the bridge.
+class Options {
+ public:
+  Options() : dict_(PyDict_New()) {}
+  [[nodiscard]] PyObject* dict() const noexcept { return dict_.get(); }
+  [[nodiscard]] bool ok() const noexcept { return dict_ && !failed_; }
+
+  void flag(std::size_t index, PyObject* value) {
+    if (value && !PyBool_Check(value)) return wrong(index, "bool", value);
+    set(index, value);
+  }
+
+  void choice(std::size_t index, PyObject* value, std::initializer_list<const char*> choices) {
+    if (!value) return;
+    if (!PyUnicode_Check(value)) return wrong(index, "str", value);
+    for (const char* choice : choices)
+      if (PyUnicode_CompareWithASCIIString(value, choice) == 0) return set(index, value);
+    failed_ = true;
+    Ref names(PyUnicode_FromString(""));
+    for (const char* choice : choices) {
+      if (!names) return;
+      const char* separator = PyUnicode_GET_LENGTH(names.get()) ? ", " : "";
+      names.reset(PyUnicode_FromFormat("%U%s'%s'", names.get(), separator, choice));
+    }
+    if (names)
+      PyErr_Format(PyExc_ValueError, "subscribe() argument '%s' must be one of %U, not %R",
+                   subscribeSignature.name(index), names.get(), value);
+  }
+
+  void count(std::size_t index, PyObject* value) {
+    if (!value) return;
+    if (PyBool_Check(value) || !PyIndex_Check(value)) return wrong(index, "int", value);
+    Ref number(PyNumber_Index(value));
+    const Py_ssize_t size = number ? PyLong_AsSsize_t(number.get()) : -1;
+    if (size == -1 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
+      failed_ = true;
+    } else if (size < 1) {
+      failed_ = true;
+      PyErr_Format(PyExc_ValueError, "subscribe() argument '%s' must be at least 1 and fit a size, not %R",
+                   subscribeSignature.name(index), value);
+    } else {
+      set(index, number.get());
+    }
+  }
+
+  void seconds(std::size_t index, PyObject* value) {
+    if (!value) return;
+    double limit = 0;
+    Ref number(toSeconds("subscribe", subscribeSignature.name(index), value, limit) ? PyFloat_FromDouble(limit)
+                                                                                    : nullptr);
+    number ? set(index, number.get()) : static_cast<void>(failed_ = true);
+  }
+
+  void any(std::size_t index, PyObject* value) {
+    if (value != Py_None) set(index, value);
+  }
+
+ private:
+  void set(std::size_t index, PyObject* value) {
+    if (value && ok() && PyDict_SetItem(dict_.get(), subscribeSignature.key(index), value) != 0) failed_ = true;
+  }
+  void wrong(std::size_t index, const char* expected, PyObject* value) {
+    if (ok()) raiseType("subscribe", subscribeSignature.name(index), expected, value);
+    failed_ = true;
+  }
+
+  Ref dict_;
+  bool failed_ = false;
+};
+
+PyObject* subscribe(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 8> given;
+  if (!subscribeSignature.bind(args, count, keywords, given)) return nullptr;
+  PyObject* pattern = given[0];
+  PyObject* handler = given[1];
+  if (!PyUnicode_Check(pattern)) return raiseType("subscribe", "pattern", "str", pattern), nullptr;
+  if (!PyCallable_Check(handler)) return raiseType("subscribe", "handler", "callable", handler), nullptr;
+  Options options;
+  if (options.ok()) options.flag(2, given[2]);
+  if (options.ok()) options.choice(3, given[3], {"queued", "direct"});
+  if (options.ok()) options.count(4, given[4]);
+  if (options.ok()) options.choice(5, given[5], {"block", "drop_oldest", "drop_newest", "fail"});
+  if (options.ok()) options.seconds(6, given[6]);
+  if (options.ok()) options.any(7, given[7]);
+  if (!options.ok()) return nullptr;
+  const auto* table = bridge();
+  Ref number(table ? orStay([&] { return table->subscribe(pattern, handler, options.dict()); }) : nullptr);
+  if (!number) return nullptr;
+  const auto id = PyLong_AsUnsignedLongLong(number.get());
+  if (id == static_cast<unsigned long long>(-1) && PyErr_Occurred()) return nullptr;
+  return newSubscription(id, pattern);
+}
+
+PyObject* unsubscribeAll(PyObject*, PyObject* owner) {
+  const auto* table = bridge();
+  return table ? orStay([&] { return table->unsubscribeAll(owner); }) : nullptr;
+}
+
+PyObject* drain(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 1> given;
+  double seconds = 5.0;
+  if (!drainSignature.bind(args, count, keywords, given)) return nullptr;
+  if (given[0] && !toSeconds("drain", "timeout", given[0], seconds)) return nullptr;
+  const auto* table = bridge();
+  return table ? orStay([&] { return table->drain(seconds); }) : nullptr;
+}
+
+PyObject* stats(PyObject*, PyObject*) {
+  const auto* table = bridge();
+  return table ? orStay([&] { return table->busStats(); }) : nullptr;
+}
+
+PyObject* instance(PyObject*, PyObject*) { return retained(theBus); }
+
+// Copies and pickles of an object that holds the bus hold the bus of the process they end up in.
+PyObject* reduce(PyObject* self, PyObject*) {
+  Ref maker(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(self)), "instance"));
+  return maker ? Py_BuildValue("(O())", maker.get()) : nullptr;
+}
+
+PyObject* refuse(PyTypeObject*, PyObject*, PyObject*) {
+  PyErr_SetString(PyExc_TypeError, "MessageBus() makes no bus: the process has one, MessageBus.instance()");
+  return nullptr;
+}
+
+PyObject* represent(PyObject*) { return PyUnicode_FromString("<qtforge.MessageBus of this process>"); }
+
+void destroy(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyMethodDef methods[] = {
+    {"instance", method(instance), METH_NOARGS | METH_CLASS,
+     "instance()\n--\n\nThe bus of this process: always the same object.\n\n"
+     "C++ code, plugins and Python of one process share it."},
+    {"publish", method(publish), METH_FASTCALL | METH_KEYWORDS,
+     "publish($self, topic, payload, *, reply_to=None, headers=None)\n--\n\n"
+     "Sends a payload to whoever subscribed a pattern that matches the topic.\n\n"
+     "Args:\n"
+     "    topic: dot-separated tokens, 1 to 255 bytes, no wildcards.\n"
+     "    payload: dict, list, str, int, float, bool or None, with bytes anywhere inside; a BinaryMessage;\n"
+     "        a Message, whose payload is shared; or bytes-like.\n"
+     "    reply_to: a topic on which an answer is expected.\n"
+     "    headers: a dict of JSON values.\n\n"
+     "Returns:\n"
+     "    How many subscriptions it reached.\n\n"
+     "Raises:\n"
+     "    TypeError, ValueError: a part of the payload has no counterpart; the message names its place.\n"
+     "    TopicError: not a topic, with the offset of what is wrong; or a topic of the library.\n"
+     "    BusError: a mailbox was full, waiting for it would never end, or the process is ending.\n"},
+    {"subscribe", method(subscribe), METH_FASTCALL | METH_KEYWORDS,
+     "subscribe($self, pattern, handler, *, envelope=False, delivery='queued', capacity=65536, policy='block', "
+     "block_timeout=5.0, owner=None)\n--\n\n"
+     "Calls a handler for what is published to topics that match a pattern.\n\n"
+     "The handler is held until it is unsubscribed, its plugin is unloaded or the process ends; dropping the\n"
+     "returned object ends nothing.\n\n"
+     "Args:\n"
+     "    pattern: a topic in which `*` stands for one token and a last `>` for all that follow.\n"
+     "    handler: called with the payload: what was published, bytes as BinaryMessage.\n"
+     "    envelope: call it with the whole Message.\n"
+     "    delivery: 'queued' (in order, one at a time, on the plugin's lane) or 'direct' (on the publisher's thread).\n"
+     "    capacity: how many messages may wait, at least 1.\n"
+     "    policy: what happens to a message that meets a full mailbox: 'block', 'drop_oldest', 'drop_newest', 'fail'.\n"
+     "    block_timeout: seconds that 'block' waits before the publisher gets an error.\n"
+     "    owner: what `unsubscribe_all` finds it by; else the plugin whose code subscribes.\n\n"
+     "Raises:\n"
+     "    TypeError, ValueError: an argument is wrong; the message names it.\n"
+     "    TopicError: not a pattern, with the offset of what is wrong.\n"},
+    {"unsubscribe_all", method(unsubscribeAll), METH_O,
+     "unsubscribe_all($self, owner, /)\n--\n\n"
+     "Ends all subscriptions of an owner: a plugin, an object whose methods are handlers, or what was given as `owner`.\n\n"
+     "Returns:\n"
+     "    How many were ended.\n"},
+    {"drain", method(drain), METH_FASTCALL | METH_KEYWORDS,
+     "drain($self, timeout=5.0)\n--\n\n"
+     "Waits until all that was published is handled.\n\n"
+     "Args:\n"
+     "    timeout: seconds.\n\n"
+     "Raises:\n"
+     "    Timeout: something is still not handled; the message names it.\n"
+     "    BusError: called from inside a handler.\n"},
+    {"stats", method(stats), METH_NOARGS,
+     "stats($self)\n--\n\nCounters of the bus: what was published, delivered and lost, by sender and subscription."},
+    {"__reduce__", method(reduce), METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+constexpr const char* documentation = "The message bus of the process: `MessageBus.instance()`. Any thread may use it.";
+
+}  // namespace
+
+PyObject* makeMessageBusType() {
+  if (!publishSignature.intern() || !subscribeSignature.intern() || !drainSignature.intern()) return nullptr;
+  static PyType_Slot slots[] = {
+      {Py_tp_doc, const_cast<char*>(documentation)},
+      {Py_tp_new, slot(refuse)},
+      {Py_tp_dealloc, slot(destroy)},
+      {Py_tp_repr, slot(represent)},
+      {Py_tp_methods, methods},
+      {0, nullptr},
+  };
+  static PyType_Spec spec = {"qtforge.communication.MessageBus", sizeof(PyObject), 0, Py_TPFLAGS_DEFAULT, slots};
+  PyObject* type = PyType_FromSpec(&spec);
+  if (type && !theBus) theBus = PyType_GenericAlloc(reinterpret_cast<PyTypeObject*>(type), 0);
+  if (!theBus) Py_CLEAR(type);
+  return type;
+}
+
+}  // namespace qtforge::bindings

@@ -1,0 +1,168 @@
+// module.cpp: the extension `qtforge._qtforge`: finds the bridge of the process and defines what the package re-exports.
+//
+// What plugin authors touch are types made by hand (types.hpp): their calls are hot, their errors name arguments, and
+// they take part in garbage collection. The functions below serve the package's own Python and come from Boost.Python.
+
+#include <boost/python.hpp>
+#include <boost/version.hpp>
+
+#include "standalone.hpp"
+#include "types.hpp"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <string>
+
+namespace bp = boost::python;
+
+namespace qtforge::bindings {
+
+namespace {
+
+/// What every host of this version has; later members are used where the host's size covers them.
+constexpr std::size_t neededSize = offsetof(python::Bridge, shutdown) + sizeof(python::Bridge::shutdown);
+
+constexpr int noRuntime = 10;  // qtforge::Errc::NoRuntime
+constexpr int infoLevel = 2;   // qtforge::LogLevel::Info
+
+const python::Bridge* table = nullptr;
+std::atomic<bool> forked{false};
+
+std::string ownBuild() {
+  return "qtforge " QTFORGE_VERSION ", Python " PY_VERSION ", Boost.Python " BOOST_LIB_VERSION;
+}
+
+[[noreturn]] void failImport(const std::string& message) {
+  PyErr_SetString(PyExc_ImportError, message.c_str());
+  throw bp::error_already_set();
+}
+
+void checkMatches(const python::Bridge& host) {
+  if (host.version == python::Bridge::currentVersion && host.size >= neededSize) return;
+  const bool named = host.size >= offsetof(python::Bridge, build) + sizeof(host.build) && host.build;
+  failImport("the host (" + std::string(named ? host.build : "its build is not known") + ") offers bridge version " +
+             std::to_string(host.version) + " of " + std::to_string(host.size) + " bytes, this package (" + ownBuild() +
+             ") needs version " + std::to_string(python::Bridge::currentVersion) + " of at least " +
+             std::to_string(neededSize) +
+             " bytes: install the package qtforge of the host's release into this environment, or build the host "
+             "with the headers of this package's release");
+}
+
+/// The table of the host that embeds this Python, else null.
+const python::Bridge* hostsBridge() {
+  PyObject* capsule = PySys_GetObject(python::bridgeAttribute);
+  if (!capsule || capsule == Py_None) return nullptr;
+  if (!PyCapsule_IsValid(capsule, python::bridgeCapsule))
+    failImport(std::string("sys.") + python::bridgeAttribute + " is no capsule named '" + python::bridgeCapsule +
+               "': it is reserved for the host that embeds this Python, and this package (" + ownBuild() +
+               ") does not know what is there");
+  auto* host = static_cast<const python::Bridge*>(PyCapsule_GetPointer(capsule, python::bridgeCapsule));
+  checkMatches(*host);
+  return host;
+}
+
+bp::object result(PyObject* owned) { return bp::object(bp::handle<>(owned)); }
+
+/// What a function of the table returns, called so that an ending interpreter does not unwind through Boost.Python.
+template <class F>
+bp::object call(F&& f) {
+  return result(orStay(f));
+}
+
+const python::Bridge& liveBridge() {
+  const auto* live = bridge();
+  if (!live) throw bp::error_already_set();
+  return *live;
+}
+
+void log(int level, bp::object logger, bp::object message, bp::object file, unsigned line) {
+  if (isForkedChild()) return PySys_FormatStderr("%S: %S\n", logger.ptr(), message.ptr());
+  call([&] { return table->log(level, logger.ptr(), message.ptr(), file.ptr(), line); });
+}
+
+int logLevel() { return isForkedChild() ? infoLevel : orStay([] { return table->logLevel(); }); }
+void setLogLevel(int level) { liveBridge().setLogLevel(level); }
+
+bp::object pluginState(bp::object plugin) {
+  return call([&, &live = liveBridge()] { return live.pluginState(plugin.ptr()); });
+}
+
+bp::object pluginDescription(bp::object plugin) {
+  const auto& live = liveBridge();
+  constexpr auto end = offsetof(python::Bridge, pluginDescription) + sizeof(live.pluginDescription);
+  if (live.size < end || !live.pluginDescription) return bp::object();
+  return call([&] { return live.pluginDescription(plugin.ptr()); });
+}
+
+bp::object pluginLoad(bp::object path) {
+  return call([&, &live = liveBridge()] { return live.pluginLoad(path.ptr()); });
+}
+
+void pluginStep(std::uint64_t plugin, const char* step) {
+  call([&, &live = liveBridge()] { return live.pluginStep(plugin, step); });
+}
+
+bp::object pluginInfo(std::uint64_t plugin) {
+  return call([&, &live = liveBridge()] { return live.pluginInfo(plugin); });
+}
+
+void shutdown() {
+  if (!isForkedChild()) call([] { return table->shutdown(); });
+}
+
+void add(const char* name, PyObject* type) { bp::scope().attr(name) = result(type); }
+
+void defineFunctions() {
+  const bp::docstring_options plain(true, false, false);
+  const auto arg = [](const char* name) { return bp::arg(name); };
+  bp::def("log", log, (arg("level"), arg("logger"), arg("message"), arg("file"), arg("line")));
+  bp::def("log_level", logLevel);
+  bp::def("set_log_level", setLogLevel, (arg("level")));
+  bp::def("plugin_state", pluginState, (arg("plugin")));
+  bp::def("plugin_description", pluginDescription, (arg("plugin")));
+  bp::def("plugin_load", pluginLoad, (arg("path")));
+  bp::def("plugin_step", pluginStep, (arg("plugin"), arg("step")));
+  bp::def("plugin_info", pluginInfo, (arg("plugin")));
+}
+
+void connect() {
+  if (table) return;
+  const auto* host = hostsBridge();
+  if (!host) {
+    host = standaloneBridge();
+    if (!host) throw bp::error_already_set();
+    checkMatches(*host);
+    bp::import("atexit").attr("register")(bp::make_function(shutdown));
+  }
+  if (pthread_atfork(nullptr, nullptr, [] { forked.store(true, std::memory_order_relaxed); }) != 0)
+    failImport("out of memory");
+  table = host;
+}
+
+}  // namespace
+
+bool isForkedChild() noexcept { return forked.load(std::memory_order_relaxed); }
+
+const python::Bridge* bridge() {
+  if (!isForkedChild()) return table;
+  raise(noRuntime,
+        "this process was forked from one that uses qtforge: the bus, its threads and the plugins live in the parent. "
+        "Start the child with spawn or exec (multiprocessing.get_context('spawn'), subprocess), or import qtforge only "
+        "after the fork");
+  return nullptr;
+}
+
+}  // namespace qtforge::bindings
+
+BOOST_PYTHON_MODULE(_qtforge) {
+  using namespace qtforge::bindings;
+  connect();
+  bp::scope().attr("__doc__") = "The compiled part of the package qtforge. Import qtforge, not this.";
+  bp::scope().attr("__version__") = QTFORGE_VERSION;
+  add("MessageBus", makeMessageBusType());
+  add("Subscription", makeSubscriptionType());
+  add("Message", makeMessageType());
+  add("BinaryMessage", makeBinaryMessageType());
+  defineFunctions();
+}

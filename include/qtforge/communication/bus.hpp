@@ -1,0 +1,301 @@
+#pragma once
+// qtforge/communication/bus.hpp: MessageBus, Publisher and Subscription as users hold them: handles over a table.
+
+#include <qtforge/communication/detail/bus_table.hpp>
+#include <qtforge/communication/detail/handler.hpp>
+#include <qtforge/utils/detail/root.hpp>
+
+#include <boost/json/value_from.hpp>
+
+#include <chrono>
+#include <cstdint>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+/// Where a handler is called.
+enum class DeliveryMode : std::int32_t {
+  Queued = 0,  ///< in order of arrival on the handler's associated executor, else the runtime's; never two at a time
+  Direct = 1,  ///< on the publisher's thread, before `publish` returns; calls of several publishers may overlap
+};
+
+/// What happens when a message meets a full mailbox.
+enum class OverflowPolicy : std::int32_t {
+  Block = 0,       ///< the publisher waits, at most `blockTimeout`, then gets Errc::Overflow
+  DropOldest = 1,  ///< the oldest queued message goes
+  DropNewest = 2,  ///< the new message goes
+  Fail = 3,        ///< the new message goes and the publisher gets Errc::Overflow
+};
+
+struct SubscribeOptions {
+  DeliveryMode delivery = DeliveryMode::Queued;
+  std::size_t capacity = 65'536;  ///< messages, at least 1; for Queued
+  OverflowPolicy policy = OverflowPolicy::Block;
+  std::chrono::nanoseconds blockTimeout = std::chrono::seconds(5);
+};
+
+struct PublishOptions {
+  std::string_view replyTo;                      ///< a topic on which an answer is expected
+  const boost::json::object* headers = nullptr;  ///< copied into the message
+};
+
+struct SubscriptionStats {
+  std::uint64_t delivered = 0;   ///< handled, whether well or with an error
+  std::uint64_t dropped = 0;     ///< lost to a full mailbox
+  std::uint64_t mismatched = 0;  ///< not handled: the payload was of another kind
+  std::uint64_t failed = 0;      ///< the handler threw
+  std::uint64_t pending = 0;     ///< queued now
+};
+
+/// Owns a subscription: its end, like `unsubscribe()`, ends the calls.
+///
+/// The end waits for a call of the handler that runs on another thread, and then the handler is destroyed. From inside
+/// a handler it does not wait for the handler's own call, for one on its own executor thread, or where two handlers end
+/// each other: then no new call begins and the handler is destroyed when the running call returns.
+/// @par Thread safety  one object from one thread at a time; different objects from any thread.
+class Subscription {
+ public:
+  Subscription() noexcept = default;
+  Subscription(Subscription&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)), table_(other.table_) {}
+  Subscription& operator=(Subscription&& other) noexcept {
+    if (this != &other) {
+      unsubscribe();
+      handle_ = std::exchange(other.handle_, nullptr);
+      table_ = other.table_;
+    }
+    return *this;
+  }
+  ~Subscription() { unsubscribe(); }
+
+  void unsubscribe() noexcept {
+    if (!handle_) return;
+    void* handle = std::exchange(handle_, nullptr);
+    table_->unsubscribe(handle, nullptr);
+    table_->releaseSubscription(handle);
+  }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+  [[nodiscard]] SubscriptionStats stats() const noexcept {
+    detail::SubscriptionCounters c{};
+    if (handle_) table_->counters(handle_, &c);
+    return {c.delivered, c.dropped, c.mismatched, c.failed, c.pending};
+  }
+
+  /// For the library's own use.
+  static Subscription adopt(void* handle, const detail::BusTable* table) noexcept { return {handle, table}; }
+  /// For the library's own use.
+  [[nodiscard]] void* release() noexcept { return std::exchange(handle_, nullptr); }
+
+ private:
+  Subscription(void* handle, const detail::BusTable* table) noexcept : handle_(handle), table_(table) {}
+  void* handle_ = nullptr;
+  const detail::BusTable* table_ = nullptr;
+};
+
+class Publisher;
+
+/// The bus: publishes to topics, subscribes to patterns. See topic.hpp for both.
+///
+/// @par Thread safety  any thread, handlers included.
+class MessageBus {
+ public:
+  /// The process's bus, one for the program, its libraries, its plugins and the Python in it.
+  ///
+  /// In a plugin's static initialisers there is none yet; every call then returns Errc::NoRuntime.
+  [[nodiscard]] static MessageBus& instance() noexcept {
+    static MessageBus process;
+    return process;
+  }
+
+  /// A bus of its own whose handlers run on `executor` unless they bring one. Needs communication/message_bus.hpp.
+  template <class Executor>
+    requires requires(const Executor& e) { e.context(); }
+  explicit MessageBus(Executor executor);
+
+  MessageBus(const MessageBus&) = delete;
+  MessageBus& operator=(const MessageBus&) = delete;
+  /// Ends all subscriptions of a bus of one's own; messages in flight are dropped, calls waited for.
+  ~MessageBus() {
+    if (core_) table_->destroy(core_);
+  }
+
+  /// Sends `payload` to whoever subscribed a pattern that matches `topic`.
+  ///
+  /// @param payload  boost::json::value, object, array, a BinaryMessage, a Message (its payload is shared), or anything
+  ///                 boost::json::value_from takes. Rvalues are adopted without a copy.
+  /// @return whom it reached, or
+  ///   - Errc::InvalidTopic     with the offset of what is wrong
+  ///   - Errc::ReservedTopic    below `qtforge`
+  ///   - Errc::Overflow         a mailbox with OverflowPolicy::Fail was full, or Block ran out of time
+  ///   - Errc::WouldDeadlock    Block from the thread that would have to empty the mailbox
+  ///   - Errc::ShuttingDown     the bus is ending
+  ///   - Errc::NoRuntime        see instance()
+  ///   With an error from one mailbox all other receivers still got the message.
+  /// @par Blocking  only for Direct handlers and for OverflowPolicy::Block.
+  template <class T>
+  expected<Delivery> publish(std::string_view topic, T&& payload, const PublishOptions& options = {}) const {
+    detail::PublishArgs args;
+    args.topic = topic;
+    return publishWith(args, std::forward<T>(payload), options);
+  }
+
+  /// A handle that publishes to `topic` without looking it up.
+  ///
+  /// @return the publisher, or
+  ///   - Errc::InvalidTopic, Errc::ReservedTopic, Errc::NoRuntime
+  [[nodiscard]] expected<Publisher> publisher(std::string_view topic) const;
+
+  /// Calls `handler` for what is published to topics that match `pattern`.
+  ///
+  /// @param handler  takes `const boost::json::value&`, `const BinaryMessage&`, `const Message&`, or any T with
+  ///                 boost::json::try_value_to<T>; a generic one says `subscribe<T>`. What it throws is counted, logged
+  ///                 and published on `qtforge.errors`; it stays subscribed.
+  /// @return the subscription, whose end ends the calls, or
+  ///   - Errc::InvalidPattern   with the offset of what is wrong
+  ///   - Errc::InvalidArgument  for a capacity of 0
+  ///   - Errc::ShuttingDown, Errc::NoRuntime
+  template <class T = detail::DeducePayload, class Handler>
+  [[nodiscard]] expected<Subscription> subscribe(std::string_view pattern, Handler&& handler,
+                                                 const SubscribeOptions& options = {}) const {
+    using Held = detail::HeldHandler<detail::PayloadOf<T, std::decay_t<Handler>>, std::decay_t<Handler>>;
+    const auto where = at();
+    if (!where.core) return detail::noRuntime();
+    detail::SubscribeArgs args;
+    args.pattern = pattern;
+    args.capacity = options.capacity;
+    args.blockNanoseconds = options.blockTimeout.count();
+    args.delivery = static_cast<std::int32_t>(options.delivery);
+    args.policy = static_cast<std::int32_t>(options.policy);
+    args.executor = detail::associatedExecutor(handler);
+    args.handler = &Held::table;
+    args.self = new Held(std::forward<Handler>(handler));
+    Error error;
+    void* handle = where.table->subscribe(where.core, where.client, &args, detail::sinkInto(error));
+    if (!handle) return error;
+    return Subscription::adopt(handle, where.table);
+  }
+
+  /// Waits until all that was published before is handled, with what its handlers published meanwhile.
+  ///
+  /// @return nothing, or
+  ///   - Errc::TimedOut       naming who is not done
+  ///   - Errc::WouldDeadlock  from inside a handler
+  ///   - Errc::ShuttingDown, Errc::NoRuntime
+  expected<void> drain(std::chrono::nanoseconds timeout = std::chrono::seconds(5)) const {
+    const auto where = at();
+    if (!where.core) return detail::noRuntime();
+    Error error;
+    if (where.table->drain(where.core, timeout.count(), nullptr, detail::sinkInto(error)) != 0) return error;
+    return {};
+  }
+
+  /// Counters of the bus: `published`, and per sender and subscription what they sent, handled and lost. An empty
+  /// object where there is no runtime.
+  [[nodiscard]] boost::json::value stats() const {
+    boost::json::value out = boost::json::object();
+    if (const auto where = at(); where.core) where.table->stats(where.core, &out);
+    return out;
+  }
+
+  struct At {
+    const detail::BusTable* table = nullptr;
+    void* core = nullptr;
+    void* client = nullptr;
+  };
+  /// For the library's own use: the core behind this handle, null when there is no runtime.
+  [[nodiscard]] At at() const noexcept {
+    if (core_) return {table_, core_, nullptr};
+    const detail::Root* root = detail::findRoot();
+    return root ? At{root->bus, root->busCore, root->client} : At{};
+  }
+
+ private:
+  friend class Publisher;
+  MessageBus() noexcept = default;  // the process's: looked up at each call
+
+  static expected<Delivery> send(const At& where, detail::PublishArgs& args) {
+    if (!where.core) return detail::noRuntime();
+    Delivery delivery;
+    Error error;
+    if (where.table->publish(where.core, where.client, &args, &delivery, detail::sinkInto(error)) != 0) return error;
+    return delivery;
+  }
+
+  template <class T>
+  expected<Delivery> publishWith(detail::PublishArgs& args, T&& payload, const PublishOptions& options) const {
+    return sendPayload(at(), args, std::forward<T>(payload), options);
+  }
+
+  template <class T>
+  static expected<Delivery> sendPayload(const At& where, detail::PublishArgs& args, T&& payload,
+                                        const PublishOptions& options) {
+    using Plain = std::remove_cvref_t<T>;
+    args.replyTo = options.replyTo;
+    args.headers = options.headers;
+    args.adopt = !std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>;
+    if constexpr (std::is_same_v<Plain, boost::json::value>) {
+      args.json = const_cast<boost::json::value*>(&payload);  // only written when `adopt`
+      return send(where, args);
+    } else if constexpr (std::is_same_v<Plain, BinaryMessage>) {
+      args.binary = const_cast<BinaryMessage*>(&payload);
+      return send(where, args);
+    } else if constexpr (std::is_same_v<Plain, Message>) {
+      args.adopt = false;
+      args.json = const_cast<boost::json::value*>(payload.json());
+      args.binary = const_cast<BinaryMessage*>(payload.binary());
+      args.attachments = const_cast<Attachments*>(&payload.attachments());
+      return send(where, args);
+    } else {
+      auto value = boost::json::value_from(std::forward<T>(payload));
+      args.json = &value;
+      args.adopt = true;
+      return send(where, args);
+    }
+  }
+
+  const detail::BusTable* table_ = nullptr;
+  void* core_ = nullptr;  // of a bus of one's own
+};
+
+/// Publishes to one topic of one bus. Copies are cheap. @par Thread safety  any thread.
+class Publisher {
+ public:
+  Publisher(const Publisher& other) noexcept : at_(other.at_), handle_(other.handle_) {
+    if (handle_) at_.table->retainPublisher(handle_);
+  }
+  Publisher(Publisher&& other) noexcept : at_(other.at_), handle_(std::exchange(other.handle_, nullptr)) {}
+  Publisher& operator=(Publisher other) noexcept {
+    std::swap(at_, other.at_);
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Publisher() {
+    if (handle_) at_.table->releasePublisher(handle_);
+  }
+
+  /// As MessageBus::publish, without its errors about topics.
+  template <class T>
+  expected<Delivery> publish(T&& payload, const PublishOptions& options = {}) const {
+    detail::PublishArgs args;
+    args.publisher = handle_;
+    return MessageBus::sendPayload(at_, args, std::forward<T>(payload), options);
+  }
+
+ private:
+  friend class MessageBus;
+  Publisher(const MessageBus::At& at, void* handle) noexcept : at_(at), handle_(handle) {}
+  MessageBus::At at_;
+  void* handle_ = nullptr;
+};
+
+inline expected<Publisher> MessageBus::publisher(std::string_view topic) const {
+  const auto where = at();
+  if (!where.core) return detail::noRuntime();
+  Error error;
+  void* handle = where.table->makePublisher(where.core, topic, detail::sinkInto(error));
+  if (!handle) return error;
+  return Publisher(where, handle);
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI

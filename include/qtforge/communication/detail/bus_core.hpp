@@ -1,0 +1,369 @@
+#pragma once
+// qtforge/communication/detail/bus_core.hpp: the bus itself: where publish happens.
+
+#include <qtforge/communication/detail/subscription_core.hpp>
+#include <qtforge/communication/detail/topic_index.hpp>
+
+#include <boost/json/array.hpp>
+
+#include <map>
+#include <new>
+#include <unordered_set>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// A record and its topic in one allocation.
+inline MessageRecord* makeRecord(std::string_view topic) {
+  void* memory = ::operator new(sizeof(MessageRecord) + topic.size());
+  auto* record = new (memory) MessageRecord();
+  char* text = static_cast<char*>(memory) + sizeof(MessageRecord);
+  std::memcpy(text, topic.data(), topic.size());
+  record->topic = {text, topic.size()};
+  record->destroy = [](MessageRecord* self) {
+    self->~MessageRecord();
+    ::operator delete(self);
+  };
+  return record;
+}
+
+/// Shared by the MessageBus, its publishers and its subscriptions' handles; closed when the first goes.
+class BusCore final : public BusReports, public std::enable_shared_from_this<BusCore> {
+ public:
+  /// @param executor  where handlers without one run; owned
+  /// @param log       takes level and text
+  BusCore(ExecutorRef executor, std::function<void(std::int32_t, const std::string&)> log)
+      : executor_(executor), log_(std::move(log)), clients_{&host_} {}
+  ~BusCore() override {
+    if (executor_.table->destroy) executor_.table->destroy(executor_.self);
+  }
+
+  struct PublisherCore {
+    std::shared_ptr<BusCore> bus;
+    TopicEntry* entry;
+    std::atomic<std::uint32_t> references{1};
+  };
+
+  /// Who publishes and subscribes when nobody else is named.
+  [[nodiscard]] Client& host() noexcept { return host_; }
+
+  /// Who may publish below `qtforge.`
+  enum class Authority { User, Library };
+
+  expected<void> publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority) {
+    if (closed_.load(std::memory_order_relaxed)) return closedError();
+    ThreadRecord& record = ThreadRecords::mine();
+    ReadSection reading(record);
+    const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
+                                             : index_.find(args.topic);
+    if (entry) args.topic = std::string_view(entry->name);
+    else if (auto valid = checkTopic(args.topic); !valid) return valid.error();
+    if (authority == Authority::User && isReservedTopic(args.topic)) return reservedError(args.topic);
+
+    client.sent.add(1, record.number);
+    Passage passage(*this, client, args, record);
+    Error first;
+    index_.forEachMatch(args.topic, entry, [&](SubscriptionCore& subscription) {
+      if (auto done = deliver(subscription, passage, record, args, delivery); !done && first.code() == Errc::Ok)
+        first = done.error();
+    });
+    if (entry && index_.stale(*entry)) refresh(*entry);
+    if (first.code() != Errc::Ok) return first;
+    return {};
+  }
+
+  expected<SubscriptionCore*> subscribe(Client& client, const SubscribeArgs& args) {
+    Rejected rejected(args);
+    if (auto valid = checkPattern(args.pattern); !valid) return valid.error();
+    if (args.capacity == 0)
+      return Error(Errc::InvalidArgument, "subscribe: a capacity of 0 messages; give at least 1");
+    rejected.accept();
+    auto executor = args.executor.table ? args.executor : ExecutorRef{&borrowed, this};
+    auto* subscription = new SubscriptionCore(args, client, executor, shared_from_this());
+    {
+      std::lock_guard lock(mutex_);
+      if (!closed_.load(std::memory_order_relaxed)) {
+        index_.add(subscription->pattern, subscription);
+        subscriptions_.insert(subscription);
+        subscription->retain();  // the index's
+        return subscription;
+      }
+    }
+    subscription->release();
+    return closedError();
+  }
+
+  void unsubscribe(SubscriptionCore& subscription, const Yield* yield) {
+    const bool first = removeFromIndex(subscription);
+    subscription.close(ThreadRecords::mine(), yield);
+    if (first) {
+      SubscriptionCounters c{};
+      subscription.counters(c);
+      subscription.client().addEnded({c.delivered, c.dropped, c.mismatched, c.failed}, subscription.latency());
+      // Publishers may still see it: the index's reference goes when none does.
+      ThreadRecords::instance().retire(&subscription, [](void* s) { static_cast<SubscriptionCore*>(s)->release(); });
+    }
+    ThreadRecords::instance().reclaim();
+  }
+
+  /// Ends all that `client` subscribed.
+  void unsubscribeAll(const Client& client, const Yield* yield) {
+    for (auto* subscription : list([&](const SubscriptionCore& s) { return &s.client() == &client; })) {
+      unsubscribe(*subscription, yield);
+      subscription->release();
+    }
+  }
+
+  /// Ends all subscriptions and refuses what comes.
+  void close() {
+    {
+      std::lock_guard lock(mutex_);
+      closed_.store(true, std::memory_order_seq_cst);
+    }
+    for (auto* subscription : list([](const SubscriptionCore&) { return true; })) {
+      unsubscribe(*subscription, nullptr);
+      subscription->release();
+    }
+  }
+
+  /// Refuses what comes, without waiting for what runs: for the end of the process.
+  void refuse() noexcept { closed_.store(true, std::memory_order_seq_cst); }
+
+  expected<PublisherCore*> makePublisher(std::string_view topic) {
+    if (auto valid = checkTopic(topic); !valid) return valid.error();
+    if (isReservedTopic(topic)) return reservedError(topic);
+    std::lock_guard lock(mutex_);
+    auto* publisher = new PublisherCore{shared_from_this(), nullptr, {}};
+    publisher->references.store(1, std::memory_order_relaxed);
+    publisher->entry = &index_.use(topic);
+    return publisher;
+  }
+
+  static void releasePublisher(PublisherCore* publisher) {
+    if (publisher->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    {
+      std::lock_guard lock(publisher->bus->mutex_);
+      publisher->bus->index_.unuse(*publisher->entry);
+    }
+    delete publisher;
+    ThreadRecords::instance().reclaim();
+  }
+
+  expected<void> drain(std::chrono::nanoseconds timeout, const Yield* yield) {
+    if (ThreadRecords::mine().callDepth > 0)
+      return Error(Errc::WouldDeadlock, "drain: called from inside a handler, which it would wait for");
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    if (yield) yield->release(yield->self);
+    auto done = drainUntil(deadline);
+    if (yield) yield->acquire(yield->self);
+    return done;
+  }
+
+  void stats(boost::json::value& out) const;  // bus_stats.hpp
+
+  /// Calls `f` for a retained pointer to each subscription that `wanted` accepts; the caller releases them.
+  template <class Wanted>
+  [[nodiscard]] std::vector<SubscriptionCore*> list(Wanted&& wanted) const {
+    std::lock_guard lock(mutex_);
+    std::vector<SubscriptionCore*> found;
+    for (auto* subscription : subscriptions_) {
+      if (!wanted(*subscription)) continue;
+      subscription->retain();
+      found.push_back(subscription);
+    }
+    return found;
+  }
+
+  void addClient(Client* client) {
+    std::lock_guard lock(mutex_);
+    clients_.push_back(client);
+  }
+  /// For reports, as messages below `qtforge.`: sent in the name of the library.
+  void publishInternal(std::string_view topic, boost::json::value payload) {
+    PublishArgs args;
+    args.topic = topic;
+    args.json = &payload;
+    args.adopt = true;
+    Delivery delivery;
+    if (auto done = publish(library_, args, delivery, Authority::Library); !done && done.error().code() != Errc::ShuttingDown)
+      log_(3, "a report on " + std::string(topic) + " was lost: " + done.error().message());
+  }
+
+  void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) override {
+    auto text = subscription.describe() + ": its handler failed on \"" + std::string(topic) + "\": " + error.message();
+    if (const auto traceback = error.traceback(); !traceback.empty()) text += "\n" + traceback;
+    log_(4, text);
+    if (isReservedTopic(topic)) return;  // no report of a failing report
+    publishInternal("qtforge.errors", {{"plugin", subscription.client().name()},
+                                       {"pattern", subscription.pattern},
+                                       {"topic", topic},
+                                       {"code", static_cast<int>(error.code())},
+                                       {"message", error.message()},
+                                       {"type", error.pythonType()},
+                                       {"traceback", error.traceback()}});
+  }
+
+  void mismatch(const SubscriptionCore& subscription, const Error& error) override {
+    log_(3, subscription.describe() + ": " + error.message() + "; counted, not logged again");
+  }
+
+  void overflow(const SubscriptionCore& subscription) override {
+    log_(3, subscription.describe() + ": its mailbox of " + std::to_string(subscription.mailbox().capacity()) +
+                " messages overflows; logged once until it is empty");
+    if (!isReservedTopic(subscription.pattern))
+      publishInternal("qtforge.bus.overflow",
+                      {{"plugin", subscription.client().name()}, {"pattern", subscription.pattern}});
+  }
+
+ private:
+  // Ends handler and executor of a subscription that is not made.
+  struct Rejected {
+    explicit Rejected(const SubscribeArgs& a) : args(&a) {}
+    Rejected(const Rejected&) = delete;
+    Rejected& operator=(const Rejected&) = delete;
+    void accept() noexcept { args = nullptr; }
+    ~Rejected() {
+      if (!args) return;
+      args->handler->destroy(args->self);
+      if (args->executor.table && args->executor.table->destroy) args->executor.table->destroy(args->executor.self);
+    }
+    const SubscribeArgs* args;
+  };
+
+  // One publish on its way: the payload as it is, and as a shared record once somebody needs that.
+  class Passage {
+   public:
+    Passage(BusCore& bus, Client& client, PublishArgs& args, ThreadRecord& record)
+        : arrival{args.topic, args.json, args.binary, args.attachments, this,
+                  [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(*a); }},
+          bus_(bus),
+          client_(client),
+          args_(args),
+          thread_(record) {}
+    Passage(const Passage&) = delete;
+    Passage& operator=(const Passage&) = delete;
+    ~Passage() {
+      if (record_) Message::adopt(record_);
+    }
+
+    Message message() { return arrival.message(); }
+
+    Arrival arrival;
+
+   private:
+    MessageRecord* shared(Arrival& a) {
+      if (record_) return record_;
+      MessageRecord* made = makeRecord(args_.topic);
+      const Message owner = Message::adopt(made);
+      if (args_.binary) made->payload = args_.adopt ? std::move(*args_.binary) : *args_.binary;
+      else if (args_.json) made->payload = takeJson();
+      if (args_.attachments) {
+        if (args_.adopt) made->attachments = std::move(*args_.attachments);
+        else made->attachments = *args_.attachments;
+      }
+      if (args_.headers) made->headers = *args_.headers;
+      made->replyTo = std::string(std::string_view(args_.replyTo));
+      made->id = (thread_.number << 40) + ++thread_.messages;
+      made->time = std::chrono::system_clock::now();
+      made->sender = client_.name();
+      made->references.fetch_add(1, std::memory_order_relaxed);
+      record_ = made;
+      a.topic = made->topic;
+      a.json = std::get_if<boost::json::value>(&made->payload);
+      a.binary = std::get_if<BinaryMessage>(&made->payload);
+      a.attachments = &made->attachments;
+      return made;
+    }
+
+    boost::json::value takeJson() {
+      // A value on a memory resource of the caller's own must not outlive it.
+      const bool ours = args_.json->storage().get() == boost::json::storage_ptr().get();
+      if (args_.adopt && ours) return std::move(*args_.json);
+      return boost::json::value(*args_.json, boost::json::storage_ptr());
+    }
+
+    BusCore& bus_;
+    Client& client_;
+    PublishArgs& args_;
+    ThreadRecord& thread_;
+    MessageRecord* record_ = nullptr;
+  };
+
+  expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
+                         const PublishArgs& args, Delivery& delivery) {
+    if (subscription.delivery == DeliveryMode::Queued)
+      return subscription.enqueue(record, passage.message(), args.yield, delivery);
+    if (record.callDepth == maxNestedCalls) {
+      subscription.refused.fetch_add(1, std::memory_order_relaxed);
+      ++delivery.dropped;
+      return Error(Errc::LimitExceeded, subscription.describe() + ": direct handlers publish to each other " +
+                                            std::to_string(maxNestedCalls) + " calls deep; make one of them Queued");
+    }
+    const Yield* yield = subscription.underGil() ? nullptr : args.yield;
+    if (yield) yield->release(yield->self);
+    if (subscription.callDirect(record, passage.arrival)) ++delivery.called;
+    if (yield) yield->acquire(yield->self);
+    return {};
+  }
+
+  void refresh(const TopicEntry& entry) {
+    std::unique_lock lock(mutex_, std::try_to_lock);  // publishers never wait for it
+    if (!lock) return;
+    index_.refresh(const_cast<TopicEntry&>(entry));
+    lock.unlock();
+  }
+
+  bool removeFromIndex(SubscriptionCore& subscription) {
+    std::lock_guard lock(mutex_);
+    if (subscriptions_.erase(&subscription) == 0) return false;
+    index_.remove(subscription.pattern, &subscription);
+    return true;
+  }
+
+  expected<void> drainUntil(std::chrono::steady_clock::time_point deadline) {
+    for (bool busy = true; busy;) {
+      busy = false;
+      auto subscriptions = list([](const SubscriptionCore& s) { return s.mailbox().busy(); });
+      Error late;
+      for (auto* subscription : subscriptions) {
+        busy = true;
+        auto& mailbox = subscription->mailbox();
+        if (late.code() == Errc::Ok && !mailbox.waitHandled(mailbox.enqueued(), deadline))
+          late = Error(Errc::TimedOut, "drain: " + subscription->describe() + " still has " +
+                                           std::to_string(mailbox.pending()) + " messages queued");
+      }
+      for (auto* subscription : subscriptions) subscription->release();
+      if (late.code() != Errc::Ok) return late;
+      if (closed_.load(std::memory_order_relaxed)) return closedError();
+    }
+    return {};
+  }
+
+  static Error closedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }
+  static Error reservedError(std::string_view topic) {
+    return Error(Errc::ReservedTopic, "topic \"" + std::string(topic) +
+                                          "\": qtforge and what is below it belong to the library; use another name");
+  }
+
+  // The bus's executor on behalf of a subscription, which does not own it.
+  static void postBorrowed(void* self, Task task) {
+    const auto& executor = static_cast<BusCore*>(self)->executor_;
+    executor.table->post(executor.self, task);
+  }
+  static bool waitsBorrowed(void* self) {
+    const auto& executor = static_cast<BusCore*>(self)->executor_;
+    return executor.table->waitsForCaller && executor.table->waitsForCaller(executor.self);
+  }
+  static inline const ExecutorTable borrowed{&postBorrowed, nullptr, &waitsBorrowed};
+
+  ExecutorRef executor_;
+  std::function<void(std::int32_t, const std::string&)> log_;
+  std::atomic<bool> closed_{false};
+  Client library_{"qtforge"};
+  Client host_{"host"};
+  mutable std::mutex mutex_;  // guards the index's writing and all below
+  TopicIndex index_;
+  std::unordered_set<SubscriptionCore*> subscriptions_;
+  std::vector<Client*> clients_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

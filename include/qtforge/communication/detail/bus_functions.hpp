@@ -1,0 +1,100 @@
+#pragma once
+// qtforge/communication/detail/bus_functions.hpp: a BusCore behind the table that other binaries call.
+
+#include <qtforge/communication/detail/bus_stats.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+struct BusFunctions {
+  // A bus's handle is a shared_ptr on the heap; subscriptions and publishers keep the core alive by themselves.
+  using Handle = std::shared_ptr<BusCore>;
+
+  struct SubscriptionHandle {
+    Handle bus;
+    SubscriptionCore* core;
+  };
+
+  static BusCore& core(void* handle) { return **static_cast<Handle*>(handle); }
+
+  static Client& clientOr(void* client, BusCore& bus) { return client ? *static_cast<Client*>(client) : bus.host(); }
+
+  static std::int32_t publish(void* bus, void* client, PublishArgs* args, Delivery* delivery, ErrorSink sink) {
+    return guarded(sink, [&] {
+      return core(bus).publish(clientOr(client, core(bus)), *args, *delivery, BusCore::Authority::User);
+    });
+  }
+
+  static void* makePublisher(void* bus, Text topic, ErrorSink sink) {
+    void* made = nullptr;
+    guarded(sink, [&]() -> expected<void> {
+      auto publisher = core(bus).makePublisher(topic);
+      if (!publisher) return publisher.error();
+      made = *publisher;
+      return {};
+    });
+    return made;
+  }
+
+  static void retainPublisher(void* publisher) {
+    static_cast<BusCore::PublisherCore*>(publisher)->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  static void releasePublisher(void* publisher) {
+    BusCore::releasePublisher(static_cast<BusCore::PublisherCore*>(publisher));
+  }
+
+  static void* subscribe(void* bus, void* client, const SubscribeArgs* args, ErrorSink sink) {
+    void* made = nullptr;
+    guarded(sink, [&]() -> expected<void> {
+      auto subscription = core(bus).subscribe(clientOr(client, core(bus)), *args);
+      if (!subscription) return subscription.error();
+      made = new SubscriptionHandle{*static_cast<Handle*>(bus), *subscription};
+      return {};
+    });
+    return made;
+  }
+
+  static void unsubscribe(void* subscription, const Yield* yield) {
+    auto* handle = static_cast<SubscriptionHandle*>(subscription);
+    handle->bus->unsubscribe(*handle->core, yield);
+  }
+  static void releaseSubscription(void* subscription) {
+    auto* handle = static_cast<SubscriptionHandle*>(subscription);
+    handle->core->release();
+    delete handle;
+  }
+  static void counters(void* subscription, SubscriptionCounters* out) {
+    static_cast<SubscriptionHandle*>(subscription)->core->counters(*out);
+  }
+
+  static std::int32_t drain(void* bus, std::int64_t nanoseconds, const Yield* yield, ErrorSink sink) {
+    return guarded(sink, [&] { return core(bus).drain(std::chrono::nanoseconds(nanoseconds), yield); });
+  }
+
+  static void stats(void* bus, boost::json::value* out) {
+    guarded({}, [&]() -> expected<void> {
+      core(bus).stats(*out);
+      return {};
+    });
+  }
+
+  static void destroy(void* bus) {
+    std::unique_ptr<Handle> handle(static_cast<Handle*>(bus));
+    (*handle)->close();
+  }
+
+  static constexpr BusTable table{1,
+                                  sizeof(BusTable),
+                                  &publish,
+                                  &makePublisher,
+                                  &retainPublisher,
+                                  &releasePublisher,
+                                  &subscribe,
+                                  &unsubscribe,
+                                  &releaseSubscription,
+                                  &counters,
+                                  &drain,
+                                  &stats,
+                                  &destroy};
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

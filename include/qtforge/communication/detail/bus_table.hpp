@@ -1,0 +1,101 @@
+#pragma once
+// qtforge/communication/detail/bus_table.hpp: the bus as other binaries see it: functions over plain data.
+
+#include <qtforge/communication/message.hpp>
+#include <qtforge/utils/detail/abi.hpp>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+/// How many subscriptions a published message reached.
+struct Delivery {
+  std::uint32_t queued = 0;   ///< put into a mailbox
+  std::uint32_t called = 0;   ///< called on the publisher's thread
+  std::uint32_t dropped = 0;  ///< not taken: full mailbox (or an older message went for it)
+
+  [[nodiscard]] std::uint32_t receivers() const noexcept { return queued + called; }
+};
+
+namespace detail {
+
+/// What a publisher holds that must be let go while it waits or calls others: Python's GIL.
+struct Yield {
+  void* self = nullptr;
+  void (*release)(void* self) = nullptr;
+  void (*acquire)(void* self) = nullptr;
+};
+
+struct PublishArgs {
+  Text topic;
+  void* publisher = nullptr;  // from makePublisher: then `topic` is not read
+  boost::json::value* json = nullptr;
+  BinaryMessage* binary = nullptr;
+  Attachments* attachments = nullptr;
+  bool adopt = false;  // payload and attachments may be moved from
+  Text replyTo;
+  const boost::json::object* headers = nullptr;
+  const Yield* yield = nullptr;
+};
+
+/// A message on its way into a handler. `message` makes the shared record at the first call.
+struct Arrival {
+  Text topic;
+  const boost::json::value* json = nullptr;
+  const BinaryMessage* binary = nullptr;
+  const Attachments* attachments = nullptr;
+  void* context = nullptr;
+  MessageRecord* (*record)(Arrival* self) = nullptr;  // borrowed
+
+  Message message() {
+    MessageRecord* shared = record(this);
+    shared->references.fetch_add(1, std::memory_order_relaxed);
+    return Message::adopt(shared);
+  }
+};
+
+/// Queued messages of one subscription, ready to be handled now; `next` handles one, false when there is none left.
+struct Batch {
+  void* context;
+  bool (*next)(Batch* self);
+};
+
+struct HandlerTable {
+  std::int32_t (*call)(void* self, Arrival* arrival, ErrorSink sink);  // 0, or the Errc
+  void (*batch)(void* self, Batch* batch);                             // wraps the handling of a batch; may be null
+  void (*destroy)(void* self);
+  bool underGil = false;  // runs Python: a publisher that holds the GIL keeps it for a direct call
+};
+
+struct SubscribeArgs {
+  Text pattern;
+  const HandlerTable* handler = nullptr;
+  void* self = nullptr;    // owned by the bus from the call on, even if it fails
+  ExecutorRef executor;    // likewise; none: the runtime's
+  std::uint64_t capacity = 0;
+  std::int64_t blockNanoseconds = 0;
+  std::int32_t delivery = 0;  // DeliveryMode
+  std::int32_t policy = 0;    // OverflowPolicy
+};
+
+struct SubscriptionCounters {
+  std::uint64_t delivered, dropped, mismatched, failed, pending;
+};
+
+/// Append-only.
+struct BusTable {
+  std::uint32_t version = 1;
+  std::uint32_t size = sizeof(BusTable);
+  std::int32_t (*publish)(void* core, void* client, PublishArgs* args, Delivery* delivery, ErrorSink sink);
+  void* (*makePublisher)(void* core, Text topic, ErrorSink sink);
+  void (*retainPublisher)(void* publisher);
+  void (*releasePublisher)(void* publisher);
+  void* (*subscribe)(void* core, void* client, const SubscribeArgs* args, ErrorSink sink);
+  void (*unsubscribe)(void* subscription, const Yield* yield);  // ends it; the handle stays valid
+  void (*releaseSubscription)(void* subscription);              // gives the handle back
+  void (*counters)(void* subscription, SubscriptionCounters* out);
+  std::int32_t (*drain)(void* core, std::int64_t nanoseconds, const Yield* yield, ErrorSink sink);
+  void (*stats)(void* core, boost::json::value* out);
+  void (*destroy)(void* core);
+};
+
+}  // namespace detail
+}  // namespace qtforge::inline QTFORGE_ABI

@@ -1,0 +1,79 @@
+#pragma once
+// qtforge/communication/detail/client.hpp: who sends and subscribes: the host or one plugin; its name and its figures.
+
+#include <qtforge/communication/detail/latency.hpp>
+#include <qtforge/communication/detail/thread_record.hpp>
+
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// A count that several threads raise without meeting: each in a cache line of its own, as far as they last.
+class ShardedCount {
+ public:
+  void add(std::uint64_t n, std::uint64_t thread) noexcept {
+    shards_[thread % shards_.size()].value.fetch_add(n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t sum() const noexcept {
+    std::uint64_t total = 0;
+    for (const auto& shard : shards_) total += shard.value.load(std::memory_order_relaxed);
+    return total;
+  }
+
+ private:
+  struct alignas(64) Shard {
+    std::atomic<std::uint64_t> value{0};
+  };
+  std::array<Shard, 8> shards_;
+};
+
+/// Text that stays where it is for the life of the process, each once: names of senders outlive their plugins in the
+/// messages they sent.
+inline std::string_view internName(std::string_view name) {
+  static auto* mutex = new std::mutex();  // guards names
+  static auto* names = new std::set<std::string, std::less<>>();
+  std::lock_guard lock(*mutex);
+  auto known = names->find(name);
+  if (known == names->end()) known = names->emplace(name).first;
+  return *known;
+}
+
+/// What subscriptions received, summed up.
+struct Received {
+  std::uint64_t delivered = 0, dropped = 0, mismatched = 0, failed = 0;
+};
+
+class Client {
+ public:
+  explicit Client(std::string_view name) : name_(internName(name)) {}
+
+  [[nodiscard]] std::string_view name() const noexcept { return name_; }
+
+  /// Adds the figures of a subscription that has ended.
+  void addEnded(const Received& received, const LatencyHistogram* latency) {
+    std::lock_guard lock(mutex_);
+    ended_.delivered += received.delivered;
+    ended_.dropped += received.dropped;
+    ended_.mismatched += received.mismatched;
+    ended_.failed += received.failed;
+    if (latency) latency->addTo(latency_);
+  }
+  /// Adds the figures of all that have ended to `received` and `latency`.
+  void sumEnded(Received& received, LatencyHistogram& latency) const {
+    std::lock_guard lock(mutex_);
+    received = ended_;
+    latency_.addTo(latency);
+  }
+
+  ShardedCount sent;
+
+ private:
+  std::string_view name_;
+  mutable std::mutex mutex_;  // guards all below
+  Received ended_;
+  LatencyHistogram latency_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -1,0 +1,103 @@
+#pragma once
+// qtforge/communication/detail/handler.hpp: a user's handler as a HandlerTable: its payload type found, its call typed.
+
+#include <qtforge/communication/detail/bus_table.hpp>
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/json/value_to.hpp>
+
+#include <functional>
+#include <type_traits>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+struct DeducePayload {};
+
+template <class F>
+struct FirstParameter : FirstParameter<decltype(&F::operator())> {};
+template <class R, class A>
+struct FirstParameter<R (*)(A)> : std::type_identity<std::remove_cvref_t<A>> {};
+template <class R, class A>
+struct FirstParameter<R (*)(A) noexcept> : std::type_identity<std::remove_cvref_t<A>> {};
+#define QTFORGE_DETAIL_MEMBER(qualifiers) \
+  template <class C, class R, class A>    \
+  struct FirstParameter<R (C::*)(A) qualifiers> : std::type_identity<std::remove_cvref_t<A>> {};
+QTFORGE_DETAIL_MEMBER()
+QTFORGE_DETAIL_MEMBER(const)
+QTFORGE_DETAIL_MEMBER(noexcept)
+QTFORGE_DETAIL_MEMBER(const noexcept)
+#undef QTFORGE_DETAIL_MEMBER
+template <class Bound>  // boost::asio::bind_executor and its like
+  requires requires { typename Bound::target_type; }
+struct FirstParameter<Bound> : FirstParameter<typename Bound::target_type> {};
+
+template <class T, class Handler>
+struct PayloadOfImpl : std::type_identity<T> {};
+template <class Handler>
+struct PayloadOfImpl<DeducePayload, Handler> : FirstParameter<Handler> {};
+template <class T, class Handler>
+using PayloadOf = typename PayloadOfImpl<T, Handler>::type;
+
+inline Error payloadMismatch(const Arrival& arrival, const char* wanted) {
+  return Error(Errc::PayloadMismatch, std::string("a message on \"") + std::string(std::string_view(arrival.topic)) +
+                                          "\" is " + (arrival.json ? "JSON" : "binary") + ", the handler takes " +
+                                          wanted);
+}
+
+/// A handler of type F that takes T, behind a table of functions.
+template <class T, class F>
+class HeldHandler {
+ public:
+  template <class G>
+  explicit HeldHandler(G&& handler) : handler_(std::forward<G>(handler)) {}
+
+  static constexpr HandlerTable table{
+      [](void* self, Arrival* arrival, ErrorSink sink) {
+        return guarded(sink, [&]() -> expected<void> { return static_cast<HeldHandler*>(self)->call(*arrival); });
+      },
+      nullptr, [](void* self) { delete static_cast<HeldHandler*>(self); }, false};
+
+ private:
+  expected<void> call(Arrival& arrival) {
+    if constexpr (std::is_same_v<T, Message>) {
+      std::invoke(handler_, arrival.message());
+    } else if constexpr (std::is_same_v<T, BinaryMessage>) {
+      if (!arrival.binary) return payloadMismatch(arrival, "BinaryMessage");
+      std::invoke(handler_, *arrival.binary);
+    } else {
+      if (!arrival.json) return payloadMismatch(arrival, "JSON");
+      if constexpr (std::is_same_v<T, boost::json::value>) {
+        std::invoke(handler_, *arrival.json);
+      } else {
+        auto value = boost::json::try_value_to<T>(*arrival.json);
+        if (!value) return payloadMismatch(arrival, "JSON of another shape");
+        std::invoke(handler_, *value);
+      }
+    }
+    return {};
+  }
+
+  F handler_;
+};
+
+struct NoExecutor {};
+
+/// The executor that `handler` was bound to (boost::asio::bind_executor), behind a table; none: an empty reference.
+template <class Handler>
+ExecutorRef associatedExecutor(const Handler& handler) {
+  using Associated = boost::asio::associated_executor<std::decay_t<Handler>, NoExecutor>;
+  using Executor = typename Associated::type;
+  if constexpr (std::is_same_v<Executor, NoExecutor>) {
+    return {};
+  } else {
+    static constexpr ExecutorTable table{
+        [](void* self, Task task) {
+          boost::asio::post(*static_cast<Executor*>(self), UniqueTask(task));
+        },
+        [](void* self) { delete static_cast<Executor*>(self); }, nullptr};
+    return {&table, new Executor(Associated::get(handler, NoExecutor{}))};
+  }
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -1,0 +1,146 @@
+#pragma once
+// qtforge/communication/detail/process_root.hpp: makes the process's one runtime, log and bus, and ends them.
+
+#include <qtforge/communication/detail/bus_functions.hpp>
+#include <qtforge/utils/log_sinks.hpp>
+#include <qtforge/utils/runtime.hpp>
+
+#include <cstdlib>
+#include <unistd.h>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// Where the root leads, in the binary that made it and in those built like it. Never destroyed: threads that nobody
+/// joins may use it until the process is gone.
+class ProcessRoot : public Root {
+ public:
+  ProcessRoot() : bus_(std::make_shared<BusCore>(ExecutorRef{&executorTable, nullptr}, &logBus)) {
+    Root::client = &bus_->host();
+    Root::runtime = &runtimeTable;
+    Root::log = &logTable;
+    Root::bus = &BusFunctions::table;
+    Root::busCore = &bus_;
+    Root::python = [] { return current().pythonTable.load(std::memory_order_acquire); };
+    runtime_.shutdownSteps().add(ShutdownPhase::Threads, [this](Deadline deadline) -> std::vector<std::string> {
+      bus_->refuse();
+      if (runtime_.stop(deadline)) return {};
+      return {"a runtime thread"};
+    });
+  }
+
+  [[nodiscard]] Runtime& runtime() noexcept { return runtime_; }
+  [[nodiscard]] LogCore& log() noexcept { return log_; }
+  [[nodiscard]] BusCore& bus() noexcept { return *bus_; }
+  [[nodiscard]] Shutdown& shutdown() noexcept { return runtime_.shutdownSteps(); }
+
+  /// A sender and owner of subscriptions. Its memory and figures stay, for the next of that name.
+  Client* openClient(std::string_view name) {
+    std::lock_guard lock(clientsMutex_);
+    for (auto& known : clients_)
+      if (!known.open && known.client->name() == name) {
+        known.open = true;
+        return known.client.get();
+      }
+    clients_.push_back({std::make_unique<Client>(name), true});
+    bus_->addClient(clients_.back().client.get());
+    return clients_.back().client.get();
+  }
+
+  /// Ends what it subscribed and its timers; waits for running calls.
+  void closeClient(Client* closing) {
+    bus_->unsubscribeAll(*closing, nullptr);
+    runtime_.stopTimersOf(closing);
+    std::lock_guard lock(clientsMutex_);
+    for (auto& known : clients_)
+      if (known.client.get() == closing) known.open = false;
+  }
+
+  std::atomic<const PythonTable*> pythonTable{nullptr};
+  std::atomic<void*> interpreter{nullptr};  // python/detail/interpreter.hpp
+
+  static ProcessRoot& current() noexcept { return *static_cast<ProcessRoot*>(findRoot()); }
+
+ private:
+  struct KnownClient {
+    std::unique_ptr<Client> client;
+    bool open;
+  };
+
+  static void logBus(std::int32_t level, const std::string& text) {
+    logTable.write(nullptr, level, std::string_view("qtforge.bus"), std::string_view(text), {}, 0);
+  }
+
+  static inline const ExecutorTable executorTable{
+      [](void*, Task task) { boost::asio::post(current().runtime().executor(), UniqueTask(task)); }, nullptr, nullptr};
+
+  static inline const RuntimeTable runtimeTable{
+      [](Task task) { boost::asio::post(current().runtime().executor(), UniqueTask(task)); },
+      [](void* client, std::int64_t nanoseconds, Callback tick) -> void* {
+        return current().runtime().startTimer(client, std::chrono::nanoseconds(nanoseconds), tick);
+      },
+      [](void* timer) { current().runtime().stopTimer(static_cast<TimerCore*>(timer)); }};
+
+  static inline const LogTable logTable{
+      [](void*, std::int32_t level, Text logger, Text message, Text file, std::uint32_t line) {
+        auto& log = current().log();
+        if (!log.enabled(static_cast<LogLevel>(level))) return;
+        log.write({static_cast<LogLevel>(level), logger, message, file, line, std::chrono::system_clock::now()});
+      },
+      [](std::int32_t level) { return current().log().enabled(static_cast<LogLevel>(level)); }};
+
+  Runtime runtime_;
+  LogCore log_;
+  std::shared_ptr<BusCore> bus_;
+  std::mutex clientsMutex_;  // guards clients_
+  std::vector<KnownClient> clients_;
+};
+
+inline void endProcess(int status, void*) {
+  auto* root = __atomic_load_n(&qtforge_root_v1, __ATOMIC_ACQUIRE);
+  if (!root) return;
+  const auto stuck = static_cast<ProcessRoot*>(root)->shutdown().run();
+  if (stuck.empty()) return;
+  // What is stuck would meet static destructors: leave without them, with what was written so far.
+  std::string names;
+  for (const auto& name : stuck) names += (names.empty() ? "" : ", ") + name;
+  std::fprintf(stderr, "qtforge: did not end in time: %s; leaving without\n", names.c_str());
+  std::fflush(nullptr);
+  _exit(status);
+}
+
+/// Lets the shutdown run before the static destructors of all that is loaded so far: again after each load.
+inline void registerExitHook() {
+#if defined(__GLIBC__)
+  on_exit(&endProcess, nullptr);
+#else
+  std::atexit([] { endProcess(EXIT_SUCCESS, nullptr); });
+#endif
+}
+
+inline ProcessRoot& processRoot() noexcept { return ProcessRoot::current(); }
+
+inline Client* openClient(std::string_view name) { return processRoot().openClient(name); }
+inline void closeClient(Client* client) { processRoot().closeClient(client); }
+
+/// Publishes below `qtforge.`, in the library's name.
+inline void publishInternal(std::string_view topic, boost::json::value payload) {
+  processRoot().bus().publishInternal(topic, std::move(payload));
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail
+
+extern "C" __attribute__((weak, visibility("hidden"))) qtforge::detail::Root* qtforge_make_root_v1() {
+  auto made = std::make_unique<qtforge::detail::ProcessRoot>();
+  qtforge::detail::Root* none = nullptr;
+  if (!__atomic_compare_exchange_n(&qtforge_root_v1, &none, static_cast<qtforge::detail::Root*>(made.get()), false,
+                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    return none;  // another thread was first
+  qtforge::detail::registerExitHook();
+  return made.release();
+}
+
+namespace qtforge::inline QTFORGE_ABI {
+
+inline Runtime& Runtime::instance() { return detail::processRoot().runtime(); }
+
+}  // namespace qtforge::inline QTFORGE_ABI

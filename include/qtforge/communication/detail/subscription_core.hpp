@@ -1,0 +1,349 @@
+#pragma once
+// qtforge/communication/detail/subscription_core.hpp: one subscription: its handler, its calls and their end.
+
+#include <qtforge/communication/detail/client.hpp>
+#include <qtforge/communication/detail/latency.hpp>
+#include <qtforge/communication/detail/mailbox.hpp>
+
+#include <functional>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// Reports of the bus about its handlers and mailboxes: to the log and as messages below `qtforge.`.
+struct BusReports {
+  virtual ~BusReports() = default;
+  virtual void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) = 0;
+  virtual void mismatch(const SubscriptionCore& subscription, const Error& error) = 0;
+  virtual void overflow(const SubscriptionCore& subscription) = 0;
+};
+
+/// Whether time stamps are taken when messages are handled; for the process.
+inline std::atomic<bool>& latencyEnabled() noexcept {
+  static std::atomic<bool> enabled{false};
+  return enabled;
+}
+
+/// Shared by the index, the user's handle and its scheduled batch; the last one frees it. `handler` is destroyed
+/// earlier: when it is unsubscribed and no call of it runs any more.
+class SubscriptionCore {
+ public:
+  SubscriptionCore(const SubscribeArgs& args, Client& client, ExecutorRef executor, std::shared_ptr<BusReports> reports)
+      : pattern(std::string_view(args.pattern)),
+        delivery(static_cast<DeliveryMode>(args.delivery)),
+        client_(client),
+        handler_(args.handler),
+        self_(args.self),
+        executor_(executor),
+        blockTimeout_(args.blockNanoseconds),
+        reports_(std::move(reports)),
+        mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {}
+
+  SubscriptionCore(const SubscriptionCore&) = delete;
+  SubscriptionCore& operator=(const SubscriptionCore&) = delete;
+
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  [[nodiscard]] Client& client() const noexcept { return client_; }
+  [[nodiscard]] Mailbox& mailbox() noexcept { return mailbox_; }
+  [[nodiscard]] const Mailbox& mailbox() const noexcept { return mailbox_; }
+  [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool underGil() const noexcept { return handler_->underGil; }
+
+  /// Calls the handler on this thread. False if the subscription has ended or calls nest too deeply.
+  bool callDirect(ThreadRecord& record, Arrival& arrival) {
+    if (record.callDepth == maxNestedCalls) return false;
+    Call call(record, *this);
+    if (!call) return false;
+    handle(arrival, record.number);
+    return true;
+  }
+
+  /// Queues `message`, waiting if the policy is Block. @return nothing, or Overflow, WouldDeadlock, ShuttingDown
+  expected<void> enqueue(ThreadRecord& record, const Message& message, const Yield* yield, Delivery& counts) {
+    auto put = mailbox_.put(message);
+    if (put == Mailbox::Put::Full) {
+      if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail");
+      if (calledBy(record) || (executor_.table->waitsForCaller && executor_.table->waitsForCaller(executor_.self))) {
+        mailbox_.countDropped();
+        ++counts.dropped;
+        return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                              " messages is full, and only this thread could empty it");
+      }
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_);
+      if (yield) yield->release(yield->self);
+      put = mailbox_.putWithin(message, deadline);
+      if (yield) yield->acquire(yield->self);
+      if (put == Mailbox::Put::Full) return overflowed(counts, "it had no place within the block timeout");
+    }
+    switch (put) {
+      case Mailbox::Put::DroppedOldest:
+      case Mailbox::Put::DroppedNewest:
+        ++counts.dropped;
+        if (put == Mailbox::Put::DroppedOldest) ++counts.queued;
+        if (mailbox_.firstOverflow()) reports_->overflow(*this);
+        return {};
+      case Mailbox::Put::QueuedFirst: schedule(); break;
+      case Mailbox::Put::Closed:
+        if (detached_.load(std::memory_order_acquire))
+          return Error(Errc::ShuttingDown, describe() + ": the executor of its handler has ended");
+        return {};  // unsubscribed meanwhile
+      default: break;
+    }
+    ++counts.queued;
+    return {};
+  }
+
+  /// No new call begins; waits for one on another thread, except in a cycle of such waits. See Subscription.
+  void close(ThreadRecord& record, const Yield* yield) {
+    closed_.store(true, std::memory_order_seq_cst);
+    auto& records = ThreadRecords::instance();
+    records.heavyBarrier();
+    mailbox_.close();
+    if (tryDestroyHandler() || !calledElsewhere(record)) return;
+    if (yield) yield->release(yield->self);
+    {
+      std::unique_lock lock(records.waitMutex());
+      record.waitingFor = this;
+      while (!handlerGone_ && calledElsewhere(record) && !waitsInCycle(record)) ended().wait(lock);
+      record.waitingFor = nullptr;
+    }
+    ended().notify_all();  // a wait for this thread may no longer be part of a cycle
+    tryDestroyHandler();
+    if (yield) yield->acquire(yield->self);
+  }
+
+  void counters(SubscriptionCounters& out) const {
+    out = {delivered.sum(), dropped(), mismatched.load(std::memory_order_relaxed),
+           failed.load(std::memory_order_relaxed), mailbox_.pending()};
+  }
+
+  [[nodiscard]] std::uint64_t dropped() const { return mailbox_.dropped() + refused.load(std::memory_order_relaxed); }
+
+  [[nodiscard]] const LatencyHistogram* latency() const noexcept { return latency_.load(std::memory_order_acquire); }
+
+  [[nodiscard]] std::string describe() const {
+    return "subscription \"" + pattern + "\" of " + std::string(client_.name());
+  }
+
+  const std::string pattern;
+  const DeliveryMode delivery;
+  ShardedCount delivered;
+  std::atomic<std::uint64_t> mismatched{0};
+  std::atomic<std::uint64_t> failed{0};
+  std::atomic<std::uint64_t> refused{0};  // direct calls not made: nested too deeply
+
+ private:
+  static constexpr std::size_t batchSize = 64;       // messages per lock of the mailbox
+  static constexpr std::size_t batchesPerTurn = 16;  // then others on the executor have their turn
+
+  // Marks that this thread calls `subscription`, if it has not ended.
+  class Call {
+   public:
+    Call(ThreadRecord& record, SubscriptionCore& subscription) : record_(record), subscription_(subscription) {
+      record_.calls[record_.callDepth++].store(&subscription, std::memory_order_release);
+      ThreadRecords::instance().lightBarrier();
+      open_ = !subscription.closed();
+    }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    ~Call() {
+      record_.calls[--record_.callDepth].store(nullptr, std::memory_order_release);
+      ThreadRecords::instance().lightBarrier();
+      if (subscription_.closed()) {
+        subscription_.tryDestroyHandler();
+        // Under the mutex, so that a waiter is either before its look at the calls or asleep.
+        { std::lock_guard lock(ThreadRecords::instance().waitMutex()); }
+        ended().notify_all();
+      }
+    }
+    explicit operator bool() const noexcept { return open_; }
+
+   private:
+    ThreadRecord& record_;
+    SubscriptionCore& subscription_;
+    bool open_;
+  };
+
+  ~SubscriptionCore() {
+    if (!handlerGone_) handler_->destroy(self_);
+    if (executor_.table->destroy) executor_.table->destroy(executor_.self);
+    delete latency_.load(std::memory_order_relaxed);
+  }
+
+  static std::condition_variable& ended() {
+    static auto* condition = new std::condition_variable();
+    return *condition;
+  }
+
+  [[nodiscard]] bool calledBy(const ThreadRecord& record) const noexcept {
+    for (std::size_t i = 0; i < maxNestedCalls; ++i)
+      if (record.calls[i].load(std::memory_order_acquire) == this) return true;
+    return false;
+  }
+
+  [[nodiscard]] bool calledElsewhere(const ThreadRecord& mine) const noexcept {
+    bool found = false;
+    ThreadRecords::instance().forEach([&](ThreadRecord& other) { found = found || (&other != &mine && calledBy(other)); });
+    return found;
+  }
+
+  // Whether a thread that calls this waits, directly or through others, for a handler that `mine` runs.
+  [[nodiscard]] static bool waitsInCycle(const ThreadRecord& mine) {
+    std::vector<const SubscriptionCore*> seen;
+    std::function<bool(const SubscriptionCore*)> leadsBack = [&](const SubscriptionCore* target) {
+      if (!target) return false;
+      for (const auto* known : seen)
+        if (known == target) return false;
+      seen.push_back(target);
+      if (target->calledBy(mine)) return true;
+      bool back = false;
+      ThreadRecords::instance().forEach([&](ThreadRecord& other) {
+        if (!back && &other != &mine && target->calledBy(other)) back = leadsBack(other.waitingFor);
+      });
+      return back;
+    };
+    bool cycle = false;
+    ThreadRecords::instance().forEach([&](ThreadRecord& other) {
+      if (!cycle && &other != &mine && mine.waitingFor->calledBy(other)) cycle = leadsBack(other.waitingFor);
+    });
+    return cycle;
+  }
+
+  // Destroys the handler if nobody calls it any more; true if it is gone.
+  bool tryDestroyHandler() {
+    auto& records = ThreadRecords::instance();
+    {
+      std::lock_guard lock(records.waitMutex());
+      if (handlerGone_) return true;
+      if (destroying_) return false;
+      bool called = false;
+      records.forEach([&](ThreadRecord& other) { called = called || calledBy(other); });
+      if (called) return false;
+      destroying_ = true;
+    }
+    handler_->destroy(self_);
+    {
+      std::lock_guard lock(records.waitMutex());
+      handlerGone_ = true;
+    }
+    ended().notify_all();
+    return true;
+  }
+
+  expected<void> overflowed(Delivery& counts, const char* why) {
+    mailbox_.countDropped();
+    ++counts.dropped;
+    if (mailbox_.firstOverflow()) reports_->overflow(*this);
+    return Error(Errc::Overflow, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                     " messages is full and " + why);
+  }
+
+  void handle(Arrival& arrival, std::uint64_t thread) {
+    Error error;
+    const auto code = static_cast<Errc>(handler_->call(self_, &arrival, sinkInto(error)));
+    if (code == Errc::PayloadMismatch) {
+      if (mismatched.fetch_add(1, std::memory_order_relaxed) == 0) reports_->mismatch(*this, error);
+      return;
+    }
+    delivered.add(1, thread);
+    if (code == Errc::Ok) return;
+    failed.fetch_add(1, std::memory_order_relaxed);
+    reports_->handlerFailed(*this, arrival.topic, error);
+  }
+
+  void schedule() {
+    retain();
+    executor_.table->post(executor_.self, {this, [](void* self) { static_cast<SubscriptionCore*>(self)->turn(); },
+                                           [](void* self) { static_cast<SubscriptionCore*>(self)->detach(); }});
+  }
+
+  // The executor has ended with the batch unrun.
+  void detach() {
+    detached_.store(true, std::memory_order_release);
+    mailbox_.close();
+    release();
+  }
+
+  // One turn on the executor: some batches, then again or until the next message.
+  void turn() {
+    ThreadRecord& record = ThreadRecords::mine();
+    bool more = false;
+    {
+      Call call(record, *this);
+      if (call) {
+        Turn turn(*this, record.number);
+        if (handler_->batch) handler_->batch(self_, &turn);
+        else while (turn.next(&turn)) {}
+        more = turn.cut;
+      }
+    }
+    if (more && !closed()) schedule();
+    release();
+  }
+
+  struct Turn : Batch {
+    Turn(SubscriptionCore& core, std::uint64_t number) : Batch{this, &step}, subscription(core), thread(number) {}
+
+    static bool step(Batch* self) {
+      auto& turn = *static_cast<Turn*>(self->context);
+      return turn.handleNext();
+    }
+
+    bool handleNext() {
+      auto& messages = subscription.batch_;
+      if (at == messages.size()) {
+        if (batches == batchesPerTurn) {
+          cut = true;
+          return false;
+        }
+        ++batches;
+        at = 0;
+        if (!subscription.mailbox_.take(messages, batchSize)) return false;
+      }
+      if (subscription.closed()) {
+        messages.clear();
+        return false;
+      }
+      const Message& message = messages[at++];
+      if (latencyEnabled().load(std::memory_order_relaxed)) subscription.measure(message);
+      Arrival arrival{message.topic(), message.json(), message.binary(), &message.attachments(), message.record(),
+                      [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
+      subscription.handle(arrival, thread);
+      return true;
+    }
+
+    SubscriptionCore& subscription;
+    std::uint64_t thread;
+    std::size_t at = subscription.batch_.size();
+    std::size_t batches = 0;
+    bool cut = false;
+  };
+
+  void measure(const Message& message) {
+    auto* histogram = latency_.load(std::memory_order_relaxed);
+    if (!histogram) latency_.store(histogram = new LatencyHistogram(), std::memory_order_release);
+    const auto passed = std::chrono::system_clock::now() - message.time();
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count();
+    histogram->add(ns > 0 ? static_cast<std::uint64_t>(ns) : 0);
+  }
+
+  Client& client_;
+  const HandlerTable* handler_;
+  void* self_;
+  ExecutorRef executor_;
+  const std::int64_t blockTimeout_;
+  std::shared_ptr<BusReports> reports_;
+  Mailbox mailbox_;
+  std::vector<Message> batch_;  // the consumer's
+  std::atomic<std::uint32_t> references_{1};
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> detached_{false};
+  bool destroying_ = false;   // guarded by ThreadRecords::waitMutex()
+  bool handlerGone_ = false;  // likewise
+  std::atomic<LatencyHistogram*> latency_{nullptr};
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

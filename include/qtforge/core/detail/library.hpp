@@ -1,0 +1,128 @@
+#pragma once
+// qtforge/core/detail/library.hpp: a native plugin's shared object in this process: opened, leased, closed, and asked
+// whether it really went.
+
+#include <qtforge/communication/buffer.hpp>
+#include <qtforge/core/detail/file.hpp>
+#include <qtforge/utils/detail/root.hpp>
+#include <qtforge/utils/log.hpp>
+
+#include <algorithm>
+#include <dlfcn.h>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// Which files have a living plugin in this process: a second one would take over the first one's root.
+class OpenFiles {
+ public:
+  static OpenFiles& instance() {
+    static auto* files = new OpenFiles();  // outlives static managers
+    return *files;
+  }
+
+  bool add(const File& file) {
+    std::lock_guard lock(mutex_);
+    const Id id{file.device(), file.inode()};
+    if (std::find(ids_.begin(), ids_.end(), id) != ids_.end()) return false;
+    ids_.push_back(id);
+    return true;
+  }
+
+  void remove(dev_t device, ino_t inode) {
+    std::lock_guard lock(mutex_);
+    std::erase(ids_, Id{device, inode});
+  }
+
+  /// From here on nothing is unmapped: the process ends, and code of plugins may still be on somebody's stack.
+  void keepMapped() noexcept { keep_.store(true); }
+  [[nodiscard]] bool keptMapped() const noexcept { return keep_.load(); }
+
+ private:
+  using Id = std::pair<dev_t, ino_t>;
+  std::mutex mutex_;  // guards ids_
+  std::vector<Id> ids_;
+  std::atomic<bool> keep_{false};
+};
+
+/// A library with the root and the lease that its plugin was given. Lives as long as the library is mapped: `release`
+/// gives up the manager's share, and whoever holds the last lease lets the library go.
+class Library : public Lease {
+ public:
+  /// Loads the library: its static initialisers run here.
+  ///
+  /// @return the library, or
+  ///   - Errc::ImportFailed     with what dlopen(3) says
+  ///   - Errc::DuplicatePlugin  the same file has a living plugin
+  static expected<Library*> open(const File& file, const std::filesystem::path& path, const Root& root) {
+    if (!OpenFiles::instance().add(file))
+      return Error(Errc::DuplicatePlugin, "'" + path.string() + "' is loaded already in this process");
+    std::unique_ptr<Library> library(new Library(file, path, root));
+    if (library->isMapped())
+      Logger(library->logger()).warning("'" + path.string() +
+                                        "' is still mapped from before: its old code runs, even if the file changed");
+    ::dlerror();
+    library->handle_ = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library->handle_) {
+      const char* reason = ::dlerror();
+      library->forget();
+      return Error(Errc::ImportFailed, "dlopen: " + std::string(reason ? reason : path.string() + ": failed"));
+    }
+    return library.release();
+  }
+
+  [[nodiscard]] void* symbol(const char* name) const noexcept { return ::dlsym(handle_, name); }
+  [[nodiscard]] Root& root() noexcept { return root_; }
+
+  /// The plugin is gone. Unmaps the library now, or leaves that to the last lease.
+  void leave() {
+    forget();
+    // What still runs in the library (static destructors, threads it forgot) speaks as the host.
+    if (const auto* host = findRoot()) __atomic_store_n(&root_.client, host->client, __ATOMIC_RELEASE);
+    if (count.fetch_sub(1, std::memory_order_acq_rel) == 1) return close();
+    Logger(logger()).debug("'" + path_ + "' stays mapped while others hold what its code made");
+  }
+
+ private:
+  Library(const File& file, const std::filesystem::path& path, const Root& root)
+      : root_(root), path_(path.string()), device_(file.device()), inode_(file.inode()) {
+    // Not in place: the last lease may be given back by the library's own code, which must return first.
+    released = [](Lease* self) {
+      if (const auto* host = findRoot(); host && !OpenFiles::instance().keptMapped())
+        host->runtime->post(Task::of([library = static_cast<Library*>(self)] { library->close(); }));
+    };
+  }
+
+  void forget() { OpenFiles::instance().remove(device_, inode_); }
+
+  [[nodiscard]] bool isMapped() const noexcept {
+    void* handle = ::dlopen(path_.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+    if (handle) ::dlclose(handle);
+    return handle != nullptr;
+  }
+
+  // Frees the library and this, or leaks both: code that stays mapped may use its root and lease at any time.
+  void close() {
+    if (OpenFiles::instance().keptMapped()) return;
+    ::dlclose(handle_);
+    if (isMapped())
+      Logger(logger()).info("'" + path_ + "' stays mapped after dlclose: it has thread_local objects with destructors, "
+                            "unique symbols, a thread, or somebody else opened it");
+    else
+      delete this;
+  }
+
+  static std::string logger() { return "qtforge.plugins"; }
+
+  Root root_;
+  std::string path_;
+  dev_t device_;
+  ino_t inode_;
+  void* handle_ = nullptr;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

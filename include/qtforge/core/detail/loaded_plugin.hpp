@@ -1,0 +1,160 @@
+#pragma once
+// qtforge/core/detail/loaded_plugin.hpp: how a plugin's steps are carried out: hooks guarded, events told, the end.
+
+#include <qtforge/communication/detail/process_root.hpp>
+#include <qtforge/core/plugin_handle.hpp>
+#include <qtforge/utils/log.hpp>
+
+#include <boost/json/object.hpp>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+namespace detail {
+
+struct HookScope {
+  explicit HookScope(const LoadedPlugin& running) noexcept : plugin(running), outer(current) { current = this; }
+  HookScope(const HookScope&) = delete;
+  HookScope& operator=(const HookScope&) = delete;
+  ~HookScope() { current = outer; }
+
+  /// Whether this thread is inside a hook of `plugin`.
+  [[nodiscard]] static bool isInside(const LoadedPlugin& plugin) noexcept {
+    for (const auto* scope = current; scope; scope = scope->outer)
+      if (&scope->plugin == &plugin) return true;
+    return false;
+  }
+
+  const LoadedPlugin& plugin;
+  const HookScope* outer;
+  static inline thread_local const HookScope* current = nullptr;
+};
+
+inline const Logger& pluginLogger() {
+  static const auto* logger = new Logger("qtforge.plugins");  // outlives static managers
+  return *logger;
+}
+
+}  // namespace detail
+
+/// Takes the plugin and asks it, once, for what it says of itself.
+///
+/// @return nothing, or
+///   - Errc::PluginIncompatible  it refuses this plugin interface
+///   - Errc::InvalidArgument     a name or dependency that is none
+///   - Errc::HookFailed          one of the functions threw
+inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
+  plugin_ = std::move(plugin);
+  Error error;
+  const auto asked = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
+    const auto replace = [](std::string& text, std::string own) {
+      if (!own.empty()) text = std::move(own);
+    };
+    replace(name_, plugin_->name());
+    replace(version_, plugin_->version());
+    replace(description_, plugin_->description());
+    replace(author_, plugin_->author());
+    if (auto fine = checkPluginName(name_); !fine) return fine.error();
+    if (auto version = parseVersion(version_); version) semantic_ = std::move(*version);
+    else
+      detail::pluginLogger().warning("plugin '" + name_ + "': " + version.error().message() +
+                                     "; dependencies on it see " + semantic_.toString());
+    if (const auto own = plugin_->dependencies(); !own.empty()) {
+      dependencies_.clear();
+      for (const auto& text : own) {
+        auto dependency = parseDependency(text);
+        if (!dependency) return dependency.error();
+        dependencies_.push_back(std::move(*dependency));
+      }
+    }
+    if (!plugin_->isCompatible(pluginApiVersion))
+      return Error(Errc::PluginIncompatible,
+                   std::string("it is not compatible with version ") + pluginApiVersion + " of the plugin interface");
+    return {};
+  });
+  if (asked == 0) return {};
+  if (error == Errc::HandlerFailed || error == Errc::PythonError)
+    return Error(Errc::HookFailed, "describing itself: " + error.message(), error.pythonType(), error.traceback());
+  return error;
+}
+
+inline expected<void> LoadedPlugin::run(LifecycleStep step) {
+  if (auto begun = begin(step); !begun) return begun;
+  return runHooks(step);
+}
+
+inline expected<void> LoadedPlugin::begin(LifecycleStep step) {
+  if (auto begun = lifecycle_.begin(step); !begun) return begun.error().within("plugin '" + name_ + "'");
+  return {};
+}
+
+/// The hooks of a step that was begun, then the step's end. The first failure is returned, but cleaning goes on.
+inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
+  constexpr const char* names[] = {"initialized", "activated", "deactivated", "cleaned"};
+  std::vector<Event> events;
+  Error first;
+  {
+    const detail::HookScope inside(*this);
+    while (const auto hook = lifecycle_.next()) {
+      const auto done = callHook(*hook);
+      lifecycle_.done(*hook, done ? Lifecycle::Outcome::Succeeded : Lifecycle::Outcome::Failed);
+      if (done) {
+        events.push_back({names[static_cast<std::size_t>(*hook)], {}});
+      } else {
+        events.push_back({"error", done.error()});
+        if (first.code() == Errc::Ok) first = done.error();
+      }
+    }
+    if (step == LifecycleStep::Unload) {
+      doing_.store("destructor");
+      destroy();
+      events.push_back({"unloaded", {}});
+    }
+    doing_.store("");
+  }
+  {
+    std::lock_guard lock(idleMutex_);
+    lifecycle_.finish();
+  }
+  idle_.notify_all();
+  for (const auto& event : events) tell(event);
+  if (first.code() != Errc::Ok) return first;
+  return {};
+}
+
+inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
+  doing_.store(toString(hook).data());
+  Error error;
+  const auto failed = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
+    switch (hook) {
+      case LifecycleHook::Initialize: return plugin_->initialize();
+      case LifecycleHook::Activate: return plugin_->activate();
+      case LifecycleHook::Deactivate: return plugin_->deactivate();
+      case LifecycleHook::Cleanup: plugin_->cleanup(); return {};
+    }
+    return {};
+  });
+  if (failed == 0) return {};
+  auto reason = error.message();
+  if (reason.empty()) reason = "failed without saying why";
+  return Error(Errc::HookFailed, "plugin '" + name_ + "': " + std::string(toString(hook)) + ": " + reason,
+               error.pythonType(), error.traceback());
+}
+
+/// Ends what the plugin subscribed and started, then the plugin itself. Its code may still publish and log in the end.
+inline void LoadedPlugin::destroy() {
+  detail::closeClient(client_);
+  plugin_.reset();
+}
+
+inline void LoadedPlugin::tell(const Event& event) const {
+  boost::json::object payload{{"plugin", name_}, {"event", event.what}};
+  if (event.error.code() != Errc::Ok) {
+    const auto message = event.error.message(), traceback = event.error.traceback();
+    detail::pluginLogger().error(traceback.empty() ? message : message + '\n' + traceback);
+    payload["message"] = message;
+    if (!traceback.empty()) payload["traceback"] = traceback;
+  }
+  detail::publishInternal("qtforge.plugins", std::move(payload));
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI

@@ -1,0 +1,267 @@
+#pragma once
+// qtforge/core/detail/manager_core.hpp: a manager's plugins: who is there, who needs whom, who comes and goes.
+
+#include <qtforge/core/dependency_order.hpp>
+#include <qtforge/core/detail/bounded_end.hpp>
+#include <qtforge/core/detail/loaded_plugin.hpp>
+#include <qtforge/core/detail/nearest_word.hpp>
+#include <qtforge/core/plugin_loader.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+class ManagerCore {
+ public:
+  using Plugin = std::shared_ptr<LoadedPlugin>;
+
+  void addLoader(std::shared_ptr<IPluginLoader> loader) {
+    std::lock_guard lock(mutex_);
+    loaders_.insert(loaders_.begin(), std::move(loader));
+  }
+
+  [[nodiscard]] std::vector<std::shared_ptr<IPluginLoader>> loaders() const {
+    std::lock_guard lock(mutex_);
+    return loaders_;
+  }
+
+  /// Loads what `manifest` describes. Errors: see PluginManager::loadPlugin.
+  expected<PluginHandle> load(IPluginLoader& loader, Manifest manifest) {
+    if (auto fine = reserve(manifest); !fine) return fine.error();
+    const auto reserved = manifest.name;
+    const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved)));
+    auto done = bringUp(loader, *plugin);
+    if (done) done = commit(reserved, plugin);
+    if (!done) {
+      plugin->destroy();
+      erase(reserved);
+      return done.error();
+    }
+    registerExitHook();  // before the static destructors of what was loaded
+    plugin->tell({"loaded", {}});
+    return PluginHandle(plugin);
+  }
+
+  [[nodiscard]] expected<PluginHandle> find(std::string_view name) const {
+    std::vector<std::string_view> known;
+    std::lock_guard lock(mutex_);
+    for (const auto& entry : entries_) {
+      if (entry.stage != Stage::Ready) continue;
+      if (entry.name == name) return PluginHandle(entry.plugin);
+      known.push_back(entry.name);
+    }
+    auto text = "no plugin '" + std::string(name) + "' is loaded";
+    if (const auto nearest = nearestWord(name, known)) text += "; did you mean '" + std::string(*nearest) + "'?";
+    return Error(Errc::PluginNotFound, text);
+  }
+
+  /// In the order in which they were loaded.
+  [[nodiscard]] std::vector<PluginHandle> plugins() const {
+    std::vector<PluginHandle> found;
+    std::lock_guard lock(mutex_);
+    for (const auto& entry : entries_)
+      if (entry.stage == Stage::Ready) found.push_back(PluginHandle(entry.plugin));
+    return found;
+  }
+
+  [[nodiscard]] std::optional<Version> versionOf(std::string_view name) const {
+    std::lock_guard lock(mutex_);
+    const auto* entry = ready(name);
+    return entry ? std::optional(entry->plugin->semantic_) : std::nullopt;
+  }
+
+  /// Names of those that need `name`, directly or through others; the last loaded first.
+  [[nodiscard]] std::vector<std::string> dependents(std::string_view name) const {
+    std::vector<std::string> found;
+    std::vector<std::string_view> wanted{name};
+    std::lock_guard lock(mutex_);
+    for (const auto& entry : entries_) {  // dependents come after what they need
+      if (!std::any_of(wanted.begin(), wanted.end(), [&](auto other) { return entry.needs(other); })) continue;
+      wanted.push_back(entry.name);
+      found.insert(found.begin(), entry.name);
+    }
+    return found;
+  }
+
+  /// Unloads one plugin that nobody needs. Errors: see PluginManager::unloadPlugin.
+  expected<void> unload(std::string_view name) {
+    Plugin plugin;
+    {
+      std::lock_guard lock(mutex_);
+      auto* entry = ready(name);
+      if (!entry) return Error(Errc::PluginNotFound, "no plugin '" + std::string(name) + "' is loaded");
+      std::string users;
+      for (const auto& other : entries_)
+        if (other.needs(name)) users += (users.empty() ? "'" : ", '") + other.name + "'";
+      if (!users.empty())
+        return Error(Errc::PluginInUse, "plugin '" + std::string(name) + "' is needed by " + users +
+                                            ": unload them first, or with Unload::Cascade");
+      if (auto begun = entry->plugin->begin(LifecycleStep::Unload); !begun) return begun;
+      entry->stage = Stage::Leaving;
+      plugin = entry->plugin;
+    }
+    (void)plugin->runHooks(LifecycleStep::Unload);  // told and logged; it goes all the same
+    erase(name);
+    return {};
+  }
+
+  /// Unloads everything for good, the last loaded first, once; later calls do nothing. @return what is stuck
+  std::vector<std::string> close(Deadline deadline, Ending ending) {
+    std::vector<Plugin> ends;
+    {
+      std::lock_guard lock(mutex_);
+      if (std::exchange(closed_, true)) return {};
+      for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
+        if (entry->plugin) ends.push_back(entry->plugin);
+    }
+    std::vector<Plugin> late;
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      const auto now = std::chrono::steady_clock::now();
+      const auto patience = i + 1 == ends.size() ? deadline : now + (deadline - now) / 2;
+      if (!end(ends[i], patience, deadline, ending)) late.push_back(ends[i]);
+    }
+    std::vector<std::string> stuck;
+    for (const auto& plugin : late)
+      if (!plugin->waitIdle(deadline) || plugin->state() != PluginState::Unloaded) stuck.push_back(describe(*plugin));
+    if (stuck.empty()) forgetAll();
+    return stuck;
+  }
+
+ private:
+  enum class Stage { Loading, Ready, Leaving };
+
+  struct Entry {
+    std::string name;
+    std::vector<Dependency> dependencies;
+    Plugin plugin;  // none while it is loading
+    Stage stage = Stage::Loading;
+
+    [[nodiscard]] bool needs(std::string_view other) const {
+      return std::any_of(dependencies.begin(), dependencies.end(), [&](const auto& d) { return d.name == other; });
+    }
+  };
+
+  // ---- With mutex_ held ----
+
+  [[nodiscard]] const Entry* entry(std::string_view name) const {
+    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.name == name; });
+    return found == entries_.end() ? nullptr : &*found;
+  }
+  [[nodiscard]] const Entry* ready(std::string_view name) const {
+    const auto* found = entry(name);
+    return found && found->stage == Stage::Ready ? found : nullptr;
+  }
+  [[nodiscard]] Entry* ready(std::string_view name) { return const_cast<Entry*>(std::as_const(*this).ready(name)); }
+
+  [[nodiscard]] expected<void> checkOpen() const {
+    if (closed_) return Error(Errc::ShuttingDown, "the plugin manager is ending");
+    return {};
+  }
+
+  [[nodiscard]] expected<void> checkFree(const std::string& name) const {
+    const auto* taken = entry(name);
+    if (!taken) return {};
+    return Error(Errc::DuplicatePlugin,
+                 "plugin '" + name + "' is " +
+                     (taken->stage == Stage::Loading ? "being loaded by another thread"
+                      : taken->stage == Stage::Ready
+                          ? "loaded already, from '" + taken->plugin->manifest().folder.string() + "'"
+                          : "being unloaded"));
+  }
+
+  [[nodiscard]] expected<void> checkNeeds(const std::string& name, const std::vector<Dependency>& needs) const {
+    for (const auto& wanted : needs) {
+      const auto* other = ready(wanted.name);
+      if (!other && !wanted.optional) return missingDependency(name, wanted);
+      if (other && !wanted.range.contains(other->plugin->semantic_))
+        return wrongDependency(name, wanted, other->plugin->semantic_);
+    }
+    return {};
+  }
+
+  // ---- Without it ----
+
+  expected<void> reserve(const Manifest& manifest) {
+    std::lock_guard lock(mutex_);
+    if (auto open = checkOpen(); !open) return open;
+    if (auto free = checkFree(manifest.name); !free) return free;
+    if (auto there = checkNeeds(manifest.name, manifest.dependencies); !there) return there;
+    entries_.push_back({manifest.name, manifest.dependencies, nullptr, Stage::Loading});
+    return {};
+  }
+
+  static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin) {
+    std::unique_ptr<IPlugin> made;
+    Error error;
+    const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
+      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_});
+      if (!loaded) return loaded.error();
+      made = std::move(*loaded);
+      if (!made) return Error(Errc::NotAPlugin, "its loader returned no plugin");
+      return {};
+    });
+    if (failed != 0) return error;
+    return plugin.adopt(std::move(made));
+  }
+
+  /// The plugin may call itself otherwise than its manifest does, and need more.
+  expected<void> commit(const std::string& reserved, const Plugin& plugin) {
+    std::lock_guard lock(mutex_);
+    if (auto open = checkOpen(); !open) return open;
+    if (plugin->name_ != reserved)
+      if (auto free = checkFree(plugin->name_); !free) return free;
+    if (auto there = checkNeeds(plugin->name_, plugin->dependencies_); !there) return there;
+    std::erase_if(entries_, [&](const Entry& e) { return e.name == reserved; });
+    entries_.push_back({plugin->name_, plugin->dependencies_, plugin, Stage::Ready});
+    return {};
+  }
+
+  void erase(std::string_view name) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(entries_, [&](const Entry& e) { return e.name == name; });
+  }
+
+  void forgetAll() {
+    std::vector<std::shared_ptr<IPluginLoader>> loaders;  // destroyed without the lock
+    std::lock_guard lock(mutex_);
+    std::erase_if(entries_, [](const Entry& e) { return e.plugin != nullptr; });
+    loaders.swap(loaders_);
+  }
+
+  static std::string describe(const LoadedPlugin& plugin) {
+    const std::string_view doing = plugin.doing_.load();
+    return "plugin '" + plugin.name_ + "'" + (doing.empty() ? "" : " (in " + std::string(doing) + ")");
+  }
+
+  static bool end(const Plugin& plugin, Deadline patience, Deadline last, Ending ending) {
+    if (HookScope::isInside(*plugin)) {
+      pluginLogger().warning("plugin '" + plugin->name_ + "' ends its own manager from inside " +
+                             plugin->doing_.load() + ": it is left as it is");
+      [[maybe_unused]] static auto* left = new std::vector<Plugin>();
+      left->push_back(plugin);
+      return true;
+    }
+    const auto work = [plugin, patience] {
+      for (;;) {
+        const auto begun = plugin->begin(LifecycleStep::Unload);
+        if (begun) return (void)plugin->runHooks(LifecycleStep::Unload);
+        if (begun.error() == Errc::PluginUnloaded || !plugin->waitIdle(patience)) return;
+      }
+    };
+    return runBounded(work, patience, last, ending, [plugin] { return describe(*plugin); }) &&
+           plugin->state() == PluginState::Unloaded;
+  }
+
+  mutable std::mutex mutex_;  // guards all below; a leaf: nothing is called with it
+  std::vector<Entry> entries_;  // each after what it needs
+  std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first
+  bool closed_ = false;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

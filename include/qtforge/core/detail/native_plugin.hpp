@@ -1,0 +1,104 @@
+#pragma once
+// qtforge/core/detail/native_plugin.hpp: a plugin in a shared object, called through its table, as an IPlugin.
+
+#include <qtforge/core/detail/elf_note.hpp>
+#include <qtforge/core/detail/library.hpp>
+#include <qtforge/core/detail/plugin_table.hpp>
+#include <qtforge/core/plugin_loader.hpp>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+class NativePlugin final : public IPlugin {
+ public:
+  /// `file` has been checked; its code runs from here on. Errors: see NativePluginLoader::load.
+  static expected<std::unique_ptr<IPlugin>> load(const File& file, const std::filesystem::path& path,
+                                                 const LoadContext& context) {
+    const auto* host = findRoot();
+    if (!host) return noRuntime();
+    Root own = *host;
+    own.size = sizeof(Root);
+    own.client = context.client;
+    auto library = Library::open(file, path, own);
+    if (!library) return library.error();
+    std::unique_ptr<NativePlugin> plugin(new NativePlugin(*library));
+    if (auto made = plugin->make(path.string()); !made) return made.error();
+    return std::unique_ptr<IPlugin>(std::move(plugin));
+  }
+
+  ~NativePlugin() override {
+    if (plugin_) table_->destroy(plugin_);
+    library_->leave();
+  }
+
+  [[nodiscard]] std::string name() const override { return text(PluginText::Name); }
+  [[nodiscard]] std::string version() const override { return text(PluginText::Version); }
+  [[nodiscard]] std::string description() const override { return text(PluginText::Description); }
+  [[nodiscard]] std::string author() const override { return text(PluginText::Author); }
+  [[nodiscard]] std::vector<std::string> dependencies() const override { return dependencies_; }
+
+  expected<void> initialize() override { return call(PluginHook::Initialize); }
+  expected<void> activate() override { return call(PluginHook::Activate); }
+  expected<void> deactivate() override { return call(PluginHook::Deactivate); }
+  void cleanup() override {
+    if (auto done = call(PluginHook::Cleanup); !done) throw Exception(done.error());
+  }
+
+  [[nodiscard]] bool isCompatible(std::string_view pluginApi) const override {
+    return table_->compatible(plugin_, pluginApi);
+  }
+
+ private:
+  explicit NativePlugin(Library* library) : library_(library) {}
+
+  expected<void> make(const std::string& path) {
+    const auto entry = reinterpret_cast<PluginEntry>(library_->symbol(pluginEntryName));
+    if (!entry)
+      return Error(Errc::NotAPlugin, "'" + path + "': " + pluginEntryName + " is not in its dynamic symbol table");
+    const PluginHost host{1, sizeof(PluginHost), &library_->root(), library_};
+    table_ = entry(&host);
+    if (!table_ || table_->version != 1 || table_->size < sizeof(PluginTable))
+      return Error(Errc::AbiMismatch, "'" + path + "': its entry hands over a table of version " +
+                                          std::to_string(table_ ? table_->version : 0) + " and size " +
+                                          std::to_string(table_ ? table_->size : 0) +
+                                          ", this program knows version 1 of " + std::to_string(sizeof(PluginTable)));
+    Error error;
+    plugin_ = table_->create(sinkInto(error));
+    if (!plugin_) return failed("constructor", error);
+    if (table_->describe(plugin_, this, &NativePlugin::take, sinkInto(error)) != 0)
+      return failed("describing itself", error);
+    return {};
+  }
+
+  static Error failed(const char* what, const Error& error) {
+    return Error(Errc::HookFailed, std::string(what) + ": " + error.message());
+  }
+
+  static void take(void* self, std::int32_t which, Text text) {
+    auto& plugin = *static_cast<NativePlugin*>(self);
+    if (which == static_cast<std::int32_t>(PluginText::Dependency))
+      plugin.dependencies_.emplace_back(std::string_view(text));
+    else if (which >= 0 && which < static_cast<std::int32_t>(plugin.texts_.size()))
+      plugin.texts_[static_cast<std::size_t>(which)] = std::string_view(text);
+  }
+
+  [[nodiscard]] std::string text(PluginText which) const { return texts_[static_cast<std::size_t>(which)]; }
+
+  expected<void> call(PluginHook hook) {
+    Error error;
+    if (table_->hook(plugin_, static_cast<std::int32_t>(hook), sinkInto(error)) != 0) return error;
+    return {};
+  }
+
+  Library* library_;
+  const PluginTable* table_ = nullptr;
+  void* plugin_ = nullptr;
+  std::array<std::string, 4> texts_;
+  std::vector<std::string> dependencies_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -1,0 +1,39 @@
+#pragma once
+// qtforge/core/detail/plugin_table.hpp: what a native plugin hands to the host, and the name of its one export.
+
+#include <qtforge/communication/buffer.hpp>
+#include <qtforge/utils/detail/root.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+enum class PluginHook : std::int32_t { Initialize = 0, Activate = 1, Deactivate = 2, Cleanup = 3 };
+
+enum class PluginText : std::int32_t { Name = 0, Version = 1, Description = 2, Author = 3, Dependency = 4 };
+
+/// Append-only. Every function catches what the plugin throws and reports it to the sink; 0, or the Errc.
+struct PluginTable {
+  std::uint32_t version = 1;
+  std::uint32_t size = sizeof(PluginTable);
+  void* (*create)(ErrorSink sink) = nullptr;
+  void (*destroy)(void* plugin) = nullptr;
+  std::int32_t (*hook)(void* plugin, std::int32_t hook, ErrorSink sink) = nullptr;
+  /// Calls `take` for each text: one each, any number of dependencies.
+  std::int32_t (*describe)(void* plugin, void* taker, void (*take)(void* taker, std::int32_t which, Text text),
+                           ErrorSink sink) = nullptr;
+  bool (*compatible)(void* plugin, Text pluginApi) = nullptr;
+};
+
+/// What the host gives to a plugin's entry. Append-only.
+struct PluginHost {
+  std::uint32_t version = 1;
+  std::uint32_t size = sizeof(PluginHost);
+  Root* root = nullptr;    // this plugin's own: it must outlive the library
+  Lease* lease = nullptr;  // on the plugin's library
+};
+
+using PluginEntry = const PluginTable* (*)(const PluginHost* host);
+
+inline constexpr const char* pluginEntryName = "qtforge_plugin_v1";
+inline constexpr const char* abiTagSection = "qtforge_abi";
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -1,0 +1,54 @@
+#pragma once
+// qtforge/core/iplugin.hpp: what a plugin is, with a default for everything, and the states it goes through.
+
+#include <qtforge/utils/error.hpp>
+#include <qtforge/utils/log.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+/// Unloaded -> Loaded -> Initialized <-> Active; Error after a hook that failed. See core/lifecycle.hpp.
+enum class PluginState : int { Unloaded = 0, Loaded = 1, Initialized = 2, Active = 3, Error = 4 };
+
+[[nodiscard]] inline std::string_view toString(PluginState state) noexcept {
+  constexpr std::string_view names[] = {"Unloaded", "Loaded", "Initialized", "Active", "Error"};
+  const auto index = static_cast<int>(state);
+  return index < 0 || index > 4 ? "?" : names[index];
+}
+
+/// A plugin. Override what you need, often only `initialize`; the manager calls the hooks, one at a time and in the
+/// order of the states. What a hook throws is turned into its Error.
+///
+/// The describing functions are asked once, after construction; an empty answer means "as the manifest says".
+class IPlugin {
+ public:
+  IPlugin() = default;
+  IPlugin(const IPlugin&) = delete;
+  IPlugin& operator=(const IPlugin&) = delete;
+  virtual ~IPlugin() = default;
+
+  [[nodiscard]] virtual std::string name() const { return {}; }
+  [[nodiscard]] virtual std::string version() const { return {}; }
+  [[nodiscard]] virtual std::string description() const { return {}; }
+  [[nodiscard]] virtual std::string author() const { return {}; }
+  /// Names of plugins that must be loaded before, with an optional version range: "Core >= 1.0.0".
+  [[nodiscard]] virtual std::vector<std::string> dependencies() const { return {}; }
+
+  /// Loaded -> Initialized: subscribe, open, start.
+  virtual expected<void> initialize() { return {}; }
+  /// Initialized -> Active.
+  virtual expected<void> activate() { return {}; }
+  /// Active -> Initialized.
+  virtual expected<void> deactivate() { return {}; }
+  /// Initialized (or Error) -> Loaded: let go of what `initialize` took. Called before destruction in any case in which
+  /// `initialize` was called.
+  virtual void cleanup() {}
+
+  /// Whether the plugin works with this version of the plugin interface (qtforge::pluginApiVersion).
+  [[nodiscard]] virtual bool isCompatible(std::string_view pluginApi) const { return !pluginApi.empty(); }
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI

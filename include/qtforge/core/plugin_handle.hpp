@@ -1,0 +1,128 @@
+#pragma once
+// qtforge/core/plugin_handle.hpp: a loaded plugin as the host sees it: what it is called, its state and its steps.
+
+#include <qtforge/core/iplugin.hpp>
+#include <qtforge/core/lifecycle.hpp>
+#include <qtforge/core/manifest.hpp>
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+namespace detail {
+class Client;
+class ManagerCore;
+
+/// Marks that this thread runs hooks of a plugin, and which ones further out.
+struct HookScope;
+}  // namespace detail
+
+/// One plugin of a PluginManager. Reached through PluginHandle; stays valid after the plugin is unloaded.
+///
+/// Steps run on the calling thread (a Python plugin's code on its lane, while the caller waits). No lock is held while
+/// plugin code runs, so a hook may ask its own plugin's state. A step that fails says `plugin 'X': initialize: ...`, is
+/// logged and published on `qtforge.plugins`.
+/// @par Thread safety  any thread. One step at a time: others meanwhile get Errc::IllegalTransition.
+class LoadedPlugin {
+ public:
+  LoadedPlugin(const LoadedPlugin&) = delete;
+  LoadedPlugin& operator=(const LoadedPlugin&) = delete;
+
+  /// What the plugin says of itself, else the manifest's. Known after the unload too.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] const std::string& version() const noexcept { return version_; }
+  [[nodiscard]] const std::string& description() const noexcept { return description_; }
+  [[nodiscard]] const std::string& author() const noexcept { return author_; }
+  [[nodiscard]] const std::vector<Dependency>& dependencies() const noexcept { return dependencies_; }
+  [[nodiscard]] const Manifest& manifest() const noexcept { return manifest_; }
+
+  /// While a step's hook runs, the state before it.
+  [[nodiscard]] PluginState state() const noexcept { return lifecycle_.state(); }
+
+  /// Loaded -> Initialized.
+  ///
+  /// @return nothing, or
+  ///   - Errc::HookFailed         the hook failed, returned false or threw; pythonType() and traceback() say more for
+  ///                              Python. The state is Error: cleanup() leads back to Loaded.
+  ///   - Errc::IllegalTransition  in another state, or while another step runs: both are named
+  ///   - Errc::PluginUnloaded     the plugin is gone
+  expected<void> initialize() { return run(LifecycleStep::Initialize); }
+  /// Initialized -> Active. Errors as initialize().
+  expected<void> activate() { return run(LifecycleStep::Activate); }
+  /// Active -> Initialized. Errors as initialize().
+  expected<void> deactivate() { return run(LifecycleStep::Deactivate); }
+  /// To Loaded from any state, deactivating an active plugin first; nothing to do from Loaded. Errors as initialize().
+  expected<void> cleanup() { return run(LifecycleStep::Cleanup); }
+
+ private:
+  friend class detail::ManagerCore;
+
+  // What is told on `qtforge.plugins`, after the machine is free again: who hears it may take the next step.
+  struct Event {
+    const char* what;
+    Error error;
+  };
+
+  LoadedPlugin(Manifest manifest, detail::Client* client) : manifest_(std::move(manifest)), client_(client) {
+    name_ = manifest_.name;
+    version_ = manifest_.version.toString();
+    description_ = manifest_.description;
+    author_ = manifest_.author;
+    dependencies_ = manifest_.dependencies;
+    semantic_ = manifest_.version;
+  }
+
+  // Defined in core/detail/loaded_plugin.hpp.
+  expected<void> adopt(std::unique_ptr<IPlugin> plugin);
+  expected<void> run(LifecycleStep step);
+  expected<void> begin(LifecycleStep step);
+  expected<void> runHooks(LifecycleStep step);
+  expected<void> callHook(LifecycleHook hook);
+  void destroy();
+  void tell(const Event& event) const;
+
+  // Waits for a running step to end; false at the deadline.
+  bool waitIdle(std::chrono::steady_clock::time_point deadline) {
+    std::unique_lock lock(idleMutex_);
+    return idle_.wait_until(lock, deadline, [&] { return lifecycle_.running() == LifecycleStep::None; });
+  }
+
+  const Manifest manifest_;
+  std::string name_, version_, description_, author_;
+  std::vector<Dependency> dependencies_;
+  Version semantic_;  // for dependencies on it
+  detail::Client* client_;
+  std::unique_ptr<IPlugin> plugin_;  // touched only by the winner of a step
+  Lifecycle lifecycle_;
+  std::atomic<const char*> doing_{""};  // the hook that runs, for reports
+  std::mutex idleMutex_;                // pairs with idle_
+  std::condition_variable idle_;
+};
+
+/// Points to a loaded plugin: `handle->name()`, `handle->activate()`. Copies are cheap and mean the same plugin.
+///
+/// It does not keep the plugin loaded: after the unload its texts are still there, and steps give Errc::PluginUnloaded.
+/// @par Thread safety  one object from one thread at a time; the plugin from any thread.
+class PluginHandle {
+ public:
+  /// Points to nothing: only for assignment, and for the question whether it does.
+  PluginHandle() noexcept = default;
+
+  [[nodiscard]] LoadedPlugin* operator->() const noexcept { return plugin_.get(); }
+  [[nodiscard]] LoadedPlugin& operator*() const noexcept { return *plugin_; }
+  [[nodiscard]] explicit operator bool() const noexcept { return plugin_ != nullptr; }
+
+  friend bool operator==(const PluginHandle&, const PluginHandle&) noexcept = default;
+
+ private:
+  friend class detail::ManagerCore;
+  explicit PluginHandle(std::shared_ptr<LoadedPlugin> plugin) noexcept : plugin_(std::move(plugin)) {}
+  std::shared_ptr<LoadedPlugin> plugin_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI

@@ -1,0 +1,57 @@
+#pragma once
+// qtforge/core/plugin_loader.hpp: how a kind of plugin (native, Python, ...) is recognised, read and brought to life.
+
+#include <qtforge/core/iplugin.hpp>
+#include <qtforge/core/manifest.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <string_view>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+namespace detail {
+class Client;  // communication/detail/client.hpp
+}
+
+/// What the manager gives to a plugin that is being loaded.
+struct LoadContext {
+  detail::Client* client = nullptr;  ///< sender and owner on the bus of all that the plugin does; outlives the plugin
+};
+
+/// One kind of plugin. PluginManager::addLoader takes more of them.
+///
+/// @par Thread safety  all functions may be called from several threads at once. The manager holds no lock meanwhile.
+class IPluginLoader {
+ public:
+  IPluginLoader() = default;
+  IPluginLoader(const IPluginLoader&) = delete;
+  IPluginLoader& operator=(const IPluginLoader&) = delete;
+  virtual ~IPluginLoader() = default;
+
+  /// The manifest's "language" that it stands for.
+  [[nodiscard]] virtual std::string_view language() const = 0;
+
+  /// Whether what lies at `path` is for this loader. Runs no code of the plugin, and says false rather than failing:
+  /// what nobody accepts, the manager explains.
+  [[nodiscard]] virtual bool accepts(const std::filesystem::path& path) const {
+    const auto manifest = readManifest(path);
+    return manifest && manifest->language == language();
+  }
+
+  /// Reads the manifest at a path that it accepts, or makes one up. Runs no code of the plugin.
+  ///
+  /// @return the manifest, or
+  ///   - Errc::ManifestNotFound, Errc::ManifestInvalid
+  [[nodiscard]] virtual expected<Manifest> inspect(const std::filesystem::path& path) const {
+    return readManifest(path);
+  }
+
+  /// Loads the plugin's code and makes the plugin.
+  ///
+  /// @return the plugin, never null, or why not; messages need not name the plugin, the manager does
+  [[nodiscard]] virtual expected<std::unique_ptr<IPlugin>> load(const Manifest& manifest,
+                                                                const LoadContext& context) = 0;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI

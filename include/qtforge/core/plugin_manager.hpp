@@ -1,0 +1,146 @@
+#pragma once
+// qtforge/core/plugin_manager.hpp: PluginManager loads plugins, hands out handles to them, and ends them in order.
+
+#include <qtforge/core/dependency_order.hpp>
+#include <qtforge/core/detail/live_managers.hpp>
+#include <qtforge/core/native_plugin_loader.hpp>
+#include <qtforge/core/plugin_handle.hpp>
+#include <qtforge/core/plugin_loader.hpp>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+/// What happens to plugins that need the one that is unloaded.
+enum class Unload {
+  Refuse,   ///< nothing is unloaded
+  Cascade,  ///< they go first
+};
+
+/// A plugin that could not be loaded or taken a step further.
+struct PluginFailure {
+  std::filesystem::path path;  ///< its folder
+  std::string name;            ///< empty where even that could not be read
+  Error error;
+};
+
+/// How it went for several plugins: each is in one of the lists.
+struct PluginReport {
+  std::vector<PluginHandle> done;  ///< in the order in which it was done
+  std::vector<PluginFailure> failed;
+
+  /// Whether all went well.
+  [[nodiscard]] explicit operator bool() const noexcept { return failed.empty(); }
+};
+
+/// Owns plugins of any kind. Native plugins can be loaded from the start, others through loaders that are added.
+///
+/// The destructor, or the end of the process if that comes first, unloads all plugins in reverse order: deactivate,
+/// cleanup, destruction, each once. Together they have Runtime's shutdown timeout for it. Hooks then run on helper
+/// threads; a plugin that is stuck is named, left to itself, and the others go on. Ended from inside a handler or timer,
+/// the hooks run on that thread.
+/// What happens is published on `qtforge.plugins`: {"plugin", "event", "message", "traceback"} with the events loaded,
+/// initialized, activated, deactivated, cleaned, unloaded, error.
+/// @par Thread safety  any thread, but for the destructor. No lock is held while plugin code runs.
+class PluginManager {
+ public:
+  PluginManager() : core_(std::make_shared<detail::ManagerCore>()) {
+    core_->addLoader(std::make_shared<NativePluginLoader>());
+  }
+  PluginManager(const PluginManager&) = delete;
+  PluginManager& operator=(const PluginManager&) = delete;
+  ~PluginManager();
+
+  /// Takes a loader for another kind of plugin. What several loaders accept goes to the one that was added last.
+  void addLoader(std::unique_ptr<IPluginLoader> loader) {
+    if (loader) core_->addLoader(std::move(loader));
+  }
+
+  /// Loads one plugin: a folder with a plugin.json, or a native plugin's `.so`. None of its hooks is called yet.
+  ///
+  /// @return the plugin in state Loaded, or, with the path as it was given in the message,
+  ///   - Errc::ManifestNotFound    nothing at `path`, or a folder without plugin.json
+  ///   - Errc::ManifestInvalid, Errc::EntryPointInvalid
+  ///   - Errc::NoLoader            no loader was added for what it is: the message says which
+  ///   - Errc::DuplicatePlugin     the name, or the native library, is loaded already
+  ///   - Errc::DependencyMissing, Errc::DependencyVersion  what it needs is not loaded, or in another version
+  ///   - Errc::PluginIncompatible  it refuses this version of the plugin interface
+  ///   - Errc::HookFailed          its constructor threw
+  ///   - Errc::ShuttingDown        the process or the manager is ending
+  ///   - what the loader says: see NativePluginLoader::load, PythonPluginLoader::load
+  /// @par Blocking  for the file system and the plugin's constructor.
+  expected<PluginHandle> loadPlugin(const std::filesystem::path& path);
+
+  /// Loads every plugin that has a subfolder with a plugin.json in `folder`, each after what it needs.
+  ///
+  /// @return the plugins that are loaded now and why others are not: errors as loadPlugin, and
+  ///   - Errc::DependencyCycle     with the path "a -> b -> a"
+  ///   or, instead of a report,
+  ///   - Errc::ManifestNotFound    `folder` cannot be read
+  expected<PluginReport> loadPlugins(const std::filesystem::path& folder);
+
+  /// @return the plugin of that name, or
+  ///   - Errc::PluginNotFound  with the nearest name that there is
+  [[nodiscard]] expected<PluginHandle> find(std::string_view name) const { return core_->find(name); }
+
+  /// All plugins, in the order in which they were loaded.
+  [[nodiscard]] std::vector<PluginHandle> plugins() const { return core_->plugins(); }
+
+  /// Initializes every plugin in state Loaded, in order; one whose dependency is not initialized is not tried.
+  PluginReport initializeAll() {
+    return stepAll(PluginState::Loaded, PluginState::Initialized, &LoadedPlugin::initialize);
+  }
+
+  /// Activates every plugin in state Initialized, in order; one whose dependency is not active is not tried.
+  PluginReport activateAll() {
+    return stepAll(PluginState::Initialized, PluginState::Active, &LoadedPlugin::activate);
+  }
+
+  /// Deactivates, cleans up and destroys a plugin, on the calling thread. Hooks that fail are logged and published, and
+  /// the plugin goes all the same.
+  ///
+  /// @return nothing, or
+  ///   - Errc::PluginNotFound
+  ///   - Errc::PluginInUse        others need it: they are named. For Cascade: one that is being loaded now
+  ///   - Errc::IllegalTransition  a step of it (or of one that needs it) runs, maybe further out on this thread
+  /// @par Blocking  for its hooks and for calls of its handlers and timers on other threads.
+  expected<void> unloadPlugin(std::string_view name, Unload others = Unload::Refuse) {
+    if (others == Unload::Cascade)
+      for (const auto& dependent : core_->dependents(name))
+        if (auto gone = core_->unload(dependent); !gone && !(gone.error() == Errc::PluginNotFound)) return gone;
+    return core_->unload(name);
+  }
+
+  /// Unloads all plugins, the last loaded first, on the calling thread.
+  ///
+  /// @return nothing, or the first error of unloadPlugin; the other plugins are unloaded all the same
+  expected<void> unloadAll() {
+    expected<void> result;
+    auto all = plugins();
+    for (auto plugin = all.rbegin(); plugin != all.rend(); ++plugin) {
+      auto gone = core_->unload((*plugin)->name());
+      if (!gone && !(gone.error() == Errc::PluginNotFound) && result) result = gone;
+    }
+    return result;
+  }
+
+ private:
+  struct Found {
+    std::shared_ptr<IPluginLoader> loader;
+    Manifest manifest;
+  };
+  expected<Found> inspect(const std::filesystem::path& path) const;
+  expected<PluginHandle> load(Found found, const std::filesystem::path& path);
+  PluginReport stepAll(PluginState from, PluginState to, expected<void> (LoadedPlugin::*step)());
+
+  std::shared_ptr<detail::ManagerCore> core_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI
+
+#include <qtforge/core/detail/plugin_manager_impl.hpp>

@@ -1,0 +1,93 @@
+#pragma once
+// qtforge/plugin.hpp: all that a native plugin includes: IPlugin, the bus, the log, timers, and QTFORGE_PLUGIN.
+
+#include <qtforge/communication/bus.hpp>
+#include <qtforge/communication/topic.hpp>
+#include <qtforge/core/detail/plugin_table.hpp>
+#include <qtforge/core/iplugin.hpp>
+#include <qtforge/utils/log.hpp>
+#include <qtforge/utils/timer.hpp>
+
+#include <concepts>
+#include <memory>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+template <class Plugin>
+concept LoadablePlugin = std::derived_from<Plugin, IPlugin> && std::default_initializable<Plugin>;
+
+/// The table of one plugin class; everything in it stays inside the plugin's library.
+template <LoadablePlugin Plugin>
+struct PluginThunks {
+  static void* create(ErrorSink sink) {
+    IPlugin* made = nullptr;
+    guarded(sink, [&]() -> expected<void> {
+      made = new Plugin();
+      return {};
+    });
+    return made;
+  }
+
+  static void destroy(void* plugin) {
+    guarded({}, [&]() -> expected<void> {
+      delete static_cast<IPlugin*>(plugin);
+      return {};
+    });
+  }
+
+  static std::int32_t hook(void* self, std::int32_t which, ErrorSink sink) {
+    return guarded(sink, [&]() -> expected<void> {
+      auto& plugin = *static_cast<IPlugin*>(self);
+      switch (static_cast<PluginHook>(which)) {
+        case PluginHook::Initialize: return plugin.initialize();
+        case PluginHook::Activate: return plugin.activate();
+        case PluginHook::Deactivate: return plugin.deactivate();
+        case PluginHook::Cleanup: plugin.cleanup(); return {};
+      }
+      return Error(Errc::InvalidArgument, "the host asked for a lifecycle hook that this plugin does not know");
+    });
+  }
+
+  static std::int32_t describe(void* self, void* taker, void (*take)(void*, std::int32_t, Text), ErrorSink sink) {
+    return guarded(sink, [&]() -> expected<void> {
+      const auto& plugin = *static_cast<const IPlugin*>(self);
+      const auto give = [&](PluginText which, const std::string& text) {
+        take(taker, static_cast<std::int32_t>(which), std::string_view(text));
+      };
+      give(PluginText::Name, plugin.name());
+      give(PluginText::Version, plugin.version());
+      give(PluginText::Description, plugin.description());
+      give(PluginText::Author, plugin.author());
+      for (const auto& dependency : plugin.dependencies()) give(PluginText::Dependency, dependency);
+      return {};
+    });
+  }
+
+  static bool compatible(void* self, Text pluginApi) {
+    bool fits = false;
+    guarded({}, [&]() -> expected<void> {
+      fits = static_cast<const IPlugin*>(self)->isCompatible(pluginApi);
+      return {};
+    });
+    return fits;
+  }
+
+  static constexpr PluginTable table{1, sizeof(PluginTable), &create, &destroy, &hook, &describe, &compatible};
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail
+
+/// Makes this library a plugin whose class is `Class`: once per library, at global scope, with the class complete.
+///
+/// Defines the library's only export and the note with its ABI tag, which the host reads before it runs any code.
+#define QTFORGE_PLUGIN(Class)                                                                                  \
+  static_assert(std::derived_from<Class, qtforge::IPlugin>, #Class " must derive publicly from qtforge::IPlugin"); \
+  static_assert(std::default_initializable<Class>, #Class " must have a public constructor without arguments");   \
+  __attribute__((section("qtforge_abi"), used)) static const char qtforge_abi_tag[] = QTFORGE_ABI_TAG;         \
+  extern "C" __attribute__((visibility("default"))) const qtforge::detail::PluginTable* qtforge_plugin_v1(     \
+      const qtforge::detail::PluginHost* host) {                                                               \
+    __atomic_store_n(&qtforge_root_v1, host->root, __ATOMIC_RELEASE);                                          \
+    qtforge::detail::ownLease() = host->lease;                                                                 \
+    return &qtforge::detail::PluginThunks<Class>::table;                                                       \
+  }                                                                                                            \
+  static_assert(true, "")

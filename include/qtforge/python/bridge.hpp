@@ -1,0 +1,75 @@
+#pragma once
+// qtforge/python/bridge.hpp: the one table between a host's binary and the extension: C functions over PyObject*.
+//
+// Nothing of C++ type crosses, so both may be built with different Boost, flags and visibility. The host puts the table
+// into a capsule before the package is imported; without a host the extension fills one itself.
+
+#include <Python.h>
+
+#include <qtforge/utils/config.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace qtforge::inline QTFORGE_ABI::python {
+
+/// Name of the capsule, and the attribute of `sys` that holds it.
+inline constexpr const char* bridgeCapsule = "qtforge.bridge.v1";
+inline constexpr const char* bridgeAttribute = "_qtforge_bridge";
+
+/// Append-only: `size` says what is there; `version` changes when a function's meaning does.
+///
+/// Every function is called with the GIL held and none blocks while holding it. Those that return PyObject* give a new
+/// reference, or null with a Python error set: TypeError or ValueError for arguments, else `qtforge.Error` with its code.
+struct Bridge {
+  static constexpr std::uint32_t currentVersion = 1;
+
+  std::uint32_t version;
+  std::uint32_t size;
+  const char* build;  ///< what the host was built as, for error messages
+
+  /// @param payload  dict, list, str, int, float, bool, None, a qtforge.BinaryMessage or qtforge.Message, or bytes-like
+  /// @param replyTo  str or null, @param headers  dict or null
+  /// @return int: how many subscriptions it reached
+  PyObject* (*publish)(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers);
+  /// @param options  dict or null: envelope (bool), delivery ("queued" | "direct"), capacity (int),
+  ///                 policy ("block" | "drop_oldest" | "drop_newest" | "fail"), block_timeout (float, s), owner (object)
+  /// @return int: the subscription's number
+  PyObject* (*subscribe)(PyObject* pattern, PyObject* handler, PyObject* options);
+  /// Waits, the GIL released, for a call on another thread. @return True if it was subscribed
+  PyObject* (*unsubscribe)(std::uint64_t subscription);
+  /// @param owner  a plugin, an object whose methods were subscribed, or what was given as `owner`
+  /// @return int: how many were ended
+  PyObject* (*unsubscribeAll)(PyObject* owner);
+  /// @return dict: delivered, dropped, mismatched, failed, pending; None for one that has ended
+  PyObject* (*subscriptionStats)(std::uint64_t subscription);
+  /// Waits, the GIL released, until all published so far is handled. @return None
+  PyObject* (*drain)(double seconds);
+  /// @return dict
+  PyObject* (*busStats)();
+
+  /// Levels as qtforge::LogLevel: 0 trace to 4 error. @return None
+  PyObject* (*log)(int level, PyObject* logger, PyObject* message, PyObject* file, unsigned line);
+  int (*logLevel)();
+  void (*setLogLevel)(int level);
+
+  /// @return int: the PluginState that the manager holds for this plugin object, None for one that nobody manages
+  PyObject* (*pluginState)(PyObject* plugin);
+  /// Loads a plugin folder or shared object. @return int: its number
+  PyObject* (*pluginLoad)(PyObject* path);
+  /// @param step  "initialize", "activate", "deactivate", "cleanup" or "unload". @return None
+  PyObject* (*pluginStep)(std::uint64_t plugin, const char* step);
+  /// @return dict: name, version, description, author, state (int), object (the Python plugin, None for a native one)
+  PyObject* (*pluginInfo)(std::uint64_t plugin);
+
+  /// Ends what runs in this process (plugins, lanes, threads), bounded; called at the interpreter's exit. @return None
+  PyObject* (*shutdown)();
+
+  /// How the manager describes a plugin object, its manifest included; null in hosts that do not offer it. Must not call
+  /// the plugin's own describing functions, whose defaults ask here.
+  /// @return dict: name, version, description, author (str), dependencies (list of str); None for one that nobody
+  ///         manages
+  PyObject* (*pluginDescription)(PyObject* plugin);
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::python

@@ -1,0 +1,405 @@
+#pragma once
+// qtforge/python/detail/bridge_bus.hpp: the bus for Python: payloads converted, handlers called on their lane.
+
+#include <qtforge/python/bridge.hpp>
+#include <qtforge/python/convert.hpp>
+#include <qtforge/python/detail/interpreter.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+using qtforge::detail::Arrival;
+using qtforge::detail::BusTable;
+
+inline const qtforge::detail::Root& root() { return qtforge::detail::processRoot(); }
+
+/// A payload as handlers get it: dict, list, scalar, or a BinaryMessage. Null with a Python error set.
+inline Ref payloadOf(const Arrival& arrival, const Gil& gil) {
+  if (arrival.json)
+    return toPython(*arrival.json, arrival.attachments ? *arrival.attachments : Attachments(), gil);
+  static PyObject* type = nullptr;
+  if (!imported(type, "qtforge.communication", "BinaryMessage", gil)) return {};
+  const auto& binary = *arrival.binary;
+  const Ref view = viewOf(binary.data, gil);
+  const Ref shape = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(binary.shape.size())));
+  if (!view || !shape) return {};
+  for (std::size_t i = 0; i < binary.shape.size(); ++i)
+    PyTuple_SET_ITEM(shape.get(), static_cast<Py_ssize_t>(i), PyLong_FromSize_t(binary.shape[i]));
+  return Ref::steal(PyObject_CallFunction(type, "OssO", view.get(), binary.contentType.c_str(), binary.dtype.c_str(),
+                                          shape.get()));
+}
+
+/// The whole message, for handlers with `envelope=True`.
+inline Ref envelopeOf(Arrival& arrival, const Gil& gil) {
+  static PyObject* type = nullptr;
+  if (!imported(type, "qtforge.communication", "Message", gil)) return {};
+  const Ref payload = payloadOf(arrival, gil);
+  const Message message = arrival.message();
+  const Ref headers = objectToPython(message.headers(), gil);
+  if (!payload || !headers) return {};
+  const double time = std::chrono::duration<double>(message.time().time_since_epoch()).count();
+  const auto topic = message.topic(), sender = message.sender(), reply = message.replyTo();
+  return Ref::steal(PyObject_CallFunction(
+      type, "s#Os#KdOs#", topic.data(), static_cast<Py_ssize_t>(topic.size()), payload.get(), sender.data(),
+      static_cast<Py_ssize_t>(sender.size()), static_cast<unsigned long long>(message.id()), time, headers.get(),
+      reply.data(), static_cast<Py_ssize_t>(reply.size())));
+}
+
+/// A Python callable as the handler of a subscription.
+class PythonHandler {
+ public:
+  PythonHandler(PyObject* callable, PyObject* owner, bool envelope, std::shared_ptr<PluginContext> plugin)
+      : callable_(Ref::borrow(callable)), owner_(Ref::borrow(owner)), envelope_(envelope), plugin_(std::move(plugin)) {}
+
+  static const qtforge::detail::HandlerTable queued;
+  static const qtforge::detail::HandlerTable direct;
+
+ private:
+  static void destroy(void* self) { delete static_cast<PythonHandler*>(self); }
+
+  // Queued: the GIL and the plugin's mark are taken once for a batch.
+  static void batch(void* self, qtforge::detail::Batch* messages) {
+    const Gil gil;
+    const PluginScope scope(static_cast<PythonHandler*>(self)->plugin_.get());
+    while (messages->next(messages)) {}
+  }
+  static std::int32_t callInBatch(void* self, Arrival* arrival, qtforge::detail::ErrorSink sink) {
+    return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, Gil(GilHeld()));
+  }
+  static std::int32_t callDirect(void* self, Arrival* arrival, qtforge::detail::ErrorSink sink) {
+    const Gil gil;
+    const PluginScope scope(static_cast<PythonHandler*>(self)->plugin_.get());
+    return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, gil);
+  }
+
+  std::int32_t guardedCall(Arrival& arrival, qtforge::detail::ErrorSink sink, const Gil& gil) {
+    return qtforge::detail::guarded(sink, [&]() -> expected<void> { return call(arrival, gil); });
+  }
+
+  expected<void> call(Arrival& arrival, const Gil& gil) {
+    const Ref argument = envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
+    const Ref result = argument ? Ref::steal(PyObject_CallFunctionObjArgs(callable_.get(), argument.get(), nullptr)) : Ref();
+    if (result) return {};
+    return takePythonError("Python handler", gil, Errc::HandlerFailed);
+  }
+
+  SharedRef callable_;
+  SharedRef owner_;  // keeps its address from being another's
+  const bool envelope_;
+  std::shared_ptr<PluginContext> plugin_;
+};
+
+inline constexpr qtforge::detail::HandlerTable PythonHandler::queued{&callInBatch, &batch, &destroy, true};
+inline constexpr qtforge::detail::HandlerTable PythonHandler::direct{&callDirect, nullptr, &destroy, true};
+
+/// Python's subscriptions by number, and by owner.
+class PythonSubscriptions {
+ public:
+  struct Entry {
+    void* handle = nullptr;
+    const void* owner = nullptr;
+    const qtforge::detail::Client* client = nullptr;
+  };
+
+  static PythonSubscriptions& instance() {
+    static auto* subscriptions = new PythonSubscriptions();
+    return *subscriptions;
+  }
+
+  std::uint64_t add(Entry entry) {
+    std::lock_guard lock(mutex_);
+    entries_.emplace(++last_, entry);
+    return last_;
+  }
+
+  /// Takes out what `wanted` accepts, to be ended by end().
+  template <class Wanted>
+  std::vector<Entry> take(Wanted&& wanted) {
+    std::lock_guard lock(mutex_);
+    std::vector<Entry> taken;
+    for (auto at = entries_.begin(); at != entries_.end();) {
+      if (wanted(at->first, at->second)) {
+        taken.push_back(at->second);
+        at = entries_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+    return taken;
+  }
+
+  std::vector<Entry> takeOne(std::uint64_t number) {
+    std::lock_guard lock(mutex_);
+    const auto found = entries_.find(number);
+    if (found == entries_.end()) return {};
+    std::vector<Entry> taken{found->second};
+    entries_.erase(found);
+    return taken;
+  }
+
+  /// Ends them; waits for running calls, the GIL released meanwhile.
+  static void end(const std::vector<Entry>& taken);
+
+  bool counters(std::uint64_t number, qtforge::detail::SubscriptionCounters& out) const {
+    std::lock_guard lock(mutex_);
+    const auto found = entries_.find(number);
+    if (found == entries_.end()) return false;
+    root().bus->counters(found->second.handle, &out);
+    return true;
+  }
+
+ private:
+  mutable std::mutex mutex_;  // guards all below; a leaf
+  std::uint64_t last_ = 0;
+  std::map<std::uint64_t, Entry> entries_;
+};
+
+/// Lets a publisher's or waiter's GIL go while it waits.
+struct GilYield {
+  qtforge::detail::Yield yield{this, [](void* self) { static_cast<GilYield*>(self)->state = PyEval_SaveThread(); },
+                               [](void* self) { PyEval_RestoreThread(static_cast<GilYield*>(self)->state); }};
+  PyThreadState* state = nullptr;
+};
+
+inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
+  for (const auto& entry : taken) {
+    GilYield gil;
+    root().bus->unsubscribe(entry.handle, &gil.yield);
+    root().bus->releaseSubscription(entry.handle);
+  }
+}
+
+/// The plugin whose code runs, else the one whose module the running Python function belongs to; may be null.
+inline std::shared_ptr<PluginContext> callingPlugin(const Gil& gil) {
+  if (auto* context = PluginScope::current()) return context->shared_from_this();
+  PyObject* globals = PyEval_GetGlobals();
+  PyObject* name = globals ? PyDict_GetItemString(globals, "__name__") : nullptr;
+  if (!name || !PyUnicode_Check(name)) return nullptr;
+  return Interpreter::find()->pluginOfModule(textOf(name, gil));
+}
+
+inline std::optional<std::string_view> textArgument(PyObject* object, const char* what) {
+  Py_ssize_t size = 0;
+  const char* data = PyUnicode_Check(object) ? PyUnicode_AsUTF8AndSize(object, &size) : nullptr;
+  if (data) return std::string_view(data, static_cast<std::size_t>(size));
+  if (!PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "%s: str expected, not %s", what, Py_TYPE(object)->tp_name);
+  return std::nullopt;
+}
+
+/// What Python publishes, ready for the bus.
+struct Outgoing {
+  boost::json::value json;
+  BinaryMessage binary;
+  Attachments attachments;
+  bool isBinary = false;
+};
+
+// Reads a qtforge.BinaryMessage by its attributes. False with a Python error set.
+inline bool readBinary(PyObject* object, BinaryMessage& out, const Gil& gil) {
+  const Ref data = Ref::steal(PyObject_GetAttrString(object, "data"));
+  const Ref type = Ref::steal(PyObject_GetAttrString(object, "content_type"));
+  const Ref dtype = Ref::steal(PyObject_GetAttrString(object, "dtype"));
+  const Ref shape = Ref::steal(PyObject_GetAttrString(object, "shape"));
+  const Ref extents = Ref::steal(shape ? PySequence_Fast(shape.get(), "shape: a sequence of int expected") : nullptr);
+  if (!data || !type || !dtype || !extents) return false;
+  auto bytes = bufferOf(data.get(), gil);
+  if (!bytes) return raise(bytes.error(), gil);
+  const auto typeText = textArgument(type.get(), "content_type"), dtypeText = textArgument(dtype.get(), "dtype");
+  if (!typeText || !dtypeText) return false;
+  out.data = std::move(*bytes);
+  out.contentType = *typeText;
+  out.dtype = *dtypeText;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(extents.get()); ++i) {
+    const auto extent = PyLong_AsSize_t(PySequence_Fast_GET_ITEM(extents.get(), i));
+    if (PyErr_Occurred()) return false;
+    out.shape.push_back(extent);
+  }
+  return true;
+}
+
+inline bool readPayload(PyObject* payload, Outgoing& out, const Gil& gil) {
+  static PyObject *binaryType = nullptr, *messageType = nullptr;
+  if (!PyDict_CheckExact(payload)) {
+    if (!imported(binaryType, "qtforge.communication", "BinaryMessage", gil)) return false;
+    if (!imported(messageType, "qtforge.communication", "Message", gil)) return false;
+    const int message = PyObject_IsInstance(payload, messageType);
+    if (message < 0) return false;
+    if (message) {
+      const Ref inner = Ref::steal(PyObject_GetAttrString(payload, "payload"));
+      return inner && readPayload(inner.get(), out, gil);
+    }
+    const int binary = PyObject_IsInstance(payload, binaryType);
+    if (binary < 0) return false;
+    if (binary || (PyObject_CheckBuffer(payload) && (PySequence_Check(payload) || PyMemoryView_Check(payload)))) {
+      const Ref made = binary ? Ref::borrow(payload) : Ref::steal(PyObject_CallFunctionObjArgs(binaryType, payload, nullptr));
+      out.isBinary = true;
+      return made && readBinary(made.get(), out.binary, gil);
+    }
+  }
+  FromPython conversion(gil);
+  if (!conversion.convert(payload, out.json)) {
+    raise(Error(Errc::ConversionFailed, "message" + conversion.place + ": " + conversion.reason), gil);
+    return false;
+  }
+  out.attachments = std::move(conversion.attachments);
+  return true;
+}
+
+inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers) {
+  const Gil gil{GilHeld()};
+  const auto name = textArgument(topic, "topic");
+  if (!name) return nullptr;
+  Outgoing outgoing;
+  if (!readPayload(payload, outgoing, gil)) return nullptr;
+  qtforge::detail::PublishArgs args;
+  args.topic = *name;
+  if (outgoing.isBinary) args.binary = &outgoing.binary;
+  else args.json = &outgoing.json;
+  args.attachments = &outgoing.attachments;
+  args.adopt = true;
+  if (replyTo && replyTo != Py_None) {
+    const auto reply = textArgument(replyTo, "reply_to");
+    if (!reply) return nullptr;
+    args.replyTo = *reply;
+  }
+  Converted head;
+  if (headers && headers != Py_None) {
+    if (!PyDict_Check(headers)) return PyErr_Format(PyExc_TypeError, "headers: dict expected, not %s", Py_TYPE(headers)->tp_name);
+    auto converted = fromPython(headers, "headers", gil);
+    if (!converted) return raise(converted.error(), gil);
+    head = std::move(*converted);
+    args.headers = &head.json.get_object();
+  }
+  GilYield yield;
+  args.yield = &yield.yield;
+  const auto plugin = callingPlugin(gil);
+  Delivery delivery;
+  Error error;
+  if (root().bus->publish(root().busCore, plugin ? plugin->client : root().client, &args, &delivery,
+                          qtforge::detail::sinkInto(error)) != 0)
+    return raise(error, gil);
+  return PyLong_FromUnsignedLong(delivery.receivers());
+}
+
+// One entry of a dict of options; null if it is not there.
+inline PyObject* option(PyObject* options, const char* name) {
+  return options && options != Py_None ? PyDict_GetItemString(options, name) : nullptr;
+}
+
+// Reads the options into `args`. False with a Python error set.
+inline bool readSubscribeOptions(PyObject* options, qtforge::detail::SubscribeArgs& args) {
+  const SubscribeOptions defaults;
+  args.capacity = defaults.capacity;
+  args.blockNanoseconds = defaults.blockTimeout.count();
+  const auto choose = [&](const char* name, std::initializer_list<std::string_view> choices, std::int32_t& out) {
+    PyObject* given = option(options, name);
+    if (!given) return true;
+    const auto text = textArgument(given, name);
+    if (!text) return false;
+    std::int32_t index = 0;
+    for (const auto choice : choices) {
+      if (*text == choice) {
+        out = index;
+        return true;
+      }
+      ++index;
+    }
+    std::string known;
+    for (const auto choice : choices) known += (known.empty() ? "\"" : ", \"") + std::string(choice) + "\"";
+    PyErr_Format(PyExc_ValueError, "%s: one of %s expected, not \"%.100s\"", name, known.c_str(),
+                 std::string(*text).c_str());
+    return false;
+  };
+  if (!choose("delivery", {"queued", "direct"}, args.delivery)) return false;
+  if (!choose("policy", {"block", "drop_oldest", "drop_newest", "fail"}, args.policy)) return false;
+  if (PyObject* capacity = option(options, "capacity")) {
+    args.capacity = PyLong_AsSize_t(capacity);
+    if (PyErr_Occurred()) return false;
+  }
+  if (PyObject* seconds = option(options, "block_timeout")) {
+    const double value = PyFloat_AsDouble(seconds);
+    if (PyErr_Occurred()) return false;
+    if (!(value >= 0 && value <= 1e6)) {
+      PyErr_SetString(PyExc_ValueError, "block_timeout: 0 to 1e6 seconds expected");
+      return false;
+    }
+    args.blockNanoseconds = static_cast<std::int64_t>(value * 1e9);
+  }
+  return true;
+}
+
+inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject* options) {
+  const Gil gil{GilHeld()};
+  const auto text = textArgument(pattern, "pattern");
+  if (!text) return nullptr;
+  if (!PyCallable_Check(handler))
+    return PyErr_Format(PyExc_TypeError, "handler: a callable expected, not %s", Py_TYPE(handler)->tp_name);
+  qtforge::detail::SubscribeArgs args;
+  args.pattern = *text;
+  if (!readSubscribeOptions(options, args)) return nullptr;
+  PyObject* envelope = option(options, "envelope");
+  const int wrapped = envelope ? PyObject_IsTrue(envelope) : 0;
+  if (wrapped < 0) return nullptr;
+
+  auto* interpreter = Interpreter::find();
+  auto plugin = callingPlugin(gil);
+  PyObject* self = PyMethod_Check(handler) ? PyMethod_GET_SELF(handler) : nullptr;
+  if (!plugin && self) plugin = interpreter->pluginOf(self);
+  PyObject* owner = option(options, "owner");
+  if (!owner || owner == Py_None) owner = self ? self : plugin ? plugin->object.get() : nullptr;
+
+  auto* held = new PythonHandler(handler, owner, wrapped == 1, plugin);
+  args.handler = static_cast<DeliveryMode>(args.delivery) == DeliveryMode::Direct ? &PythonHandler::direct
+                                                                                   : &PythonHandler::queued;
+  args.self = held;
+  args.executor = (plugin && plugin->lane ? *plugin->lane : interpreter->sharedLane()).executor();
+  auto* client = plugin ? plugin->client : static_cast<qtforge::detail::Client*>(root().client);
+  Error error;
+  void* handle = root().bus->subscribe(root().busCore, client, &args, qtforge::detail::sinkInto(error));
+  if (!handle) return raise(error, gil);
+  return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add({handle, owner, plugin ? client : nullptr}));
+}
+
+inline PyObject* bridgeUnsubscribe(std::uint64_t subscription) {
+  const auto taken = PythonSubscriptions::instance().takeOne(subscription);
+  PythonSubscriptions::end(taken);
+  return PyBool_FromLong(!taken.empty());
+}
+
+inline PyObject* bridgeUnsubscribeAll(PyObject* owner) {
+  const auto plugin = Interpreter::find()->pluginOf(owner);
+  const auto taken = PythonSubscriptions::instance().take([&](std::uint64_t, const PythonSubscriptions::Entry& entry) {
+    return entry.owner == owner || (plugin && entry.client == plugin->client);
+  });
+  PythonSubscriptions::end(taken);
+  return PyLong_FromSize_t(taken.size());
+}
+
+inline PyObject* bridgeSubscriptionStats(std::uint64_t subscription) {
+  qtforge::detail::SubscriptionCounters c{};
+  if (!PythonSubscriptions::instance().counters(subscription, c)) Py_RETURN_NONE;
+  return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "delivered", c.delivered, "dropped", c.dropped, "mismatched",
+                       c.mismatched, "failed", c.failed, "pending", c.pending);
+}
+
+inline PyObject* bridgeDrain(double seconds) {
+  const Gil gil{GilHeld()};
+  if (!(seconds >= 0 && seconds <= 1e6)) {
+    PyErr_SetString(PyExc_ValueError, "timeout: 0 to 1e6 seconds expected");
+    return nullptr;
+  }
+  GilYield yield;
+  Error error;
+  if (root().bus->drain(root().busCore, static_cast<std::int64_t>(seconds * 1e9), &yield.yield,
+                        qtforge::detail::sinkInto(error)) != 0)
+    return raise(error, gil);
+  Py_RETURN_NONE;
+}
+
+inline PyObject* bridgeBusStats() {
+  const Gil gil{GilHeld()};
+  boost::json::value stats;
+  root().bus->stats(root().busCore, &stats);
+  return toPythonValue(stats, gil).release();
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail

@@ -1,0 +1,67 @@
+#pragma once
+// qtforge/python/detail/bridge_host.hpp: fills the bridge's table, for a host's capsule or for an extension on its own.
+
+#include <qtforge/python/detail/bridge_plugins.hpp>
+#include <qtforge/python/detail/executor.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+// Nothing C++ is thrown into the extension: its binary may have another idea of exceptions.
+template <auto function>
+struct Guarded;
+template <class... Args, PyObject* (*function)(Args...)>
+struct Guarded<function> {
+  static PyObject* call(Args... args) noexcept {
+    try {
+      return function(args...);
+    } catch (const std::bad_alloc&) {
+      PyErr_NoMemory();
+    } catch (const std::exception& e) {
+      PyErr_SetString(PyExc_RuntimeError, e.what());
+    }
+    return nullptr;
+  }
+};
+
+inline const Bridge& bridgeTable() {
+  static constexpr Bridge table{Bridge::currentVersion,
+                                sizeof(Bridge),
+                                QTFORGE_ABI_TAG,
+                                &Guarded<&bridgePublish>::call,
+                                &Guarded<&bridgeSubscribe>::call,
+                                &Guarded<&bridgeUnsubscribe>::call,
+                                &Guarded<&bridgeUnsubscribeAll>::call,
+                                &Guarded<&bridgeSubscriptionStats>::call,
+                                &Guarded<&bridgeDrain>::call,
+                                &Guarded<&bridgeBusStats>::call,
+                                &Guarded<&bridgeLog>::call,
+                                &bridgeLogLevel,
+                                &bridgeSetLogLevel,
+                                &Guarded<&bridgePluginState>::call,
+                                &Guarded<&bridgePluginLoad>::call,
+                                &Guarded<&bridgePluginStep>::call,
+                                &Guarded<&bridgePluginInfo>::call,
+                                &Guarded<&bridgeShutdown>::call,
+                                &Guarded<&bridgePluginDescription>::call};
+  return table;
+}
+
+/// Takes up a Python that is running: lanes, executor table and, for the end, a function with Python's atexit.
+inline Interpreter& joinInterpreter(Interpreter::Role role) {
+  auto& process = qtforge::detail::processRoot();
+  auto made = std::make_unique<Interpreter>(role);
+  void* none = nullptr;
+  if (!process.interpreter.compare_exchange_strong(none, made.get())) return *static_cast<Interpreter*>(none);
+  process.pythonTable.store(&ExecutorFunctions::table, std::memory_order_release);
+  return *made.release();
+}
+
+/// For an extension that finds no host: the table over a runtime of its own.
+inline const Bridge* joinInterpreter() {
+  joinInterpreter(Interpreter::Role::Guest);
+  return &bridgeTable();
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail
+
+#include <qtforge/python/python_plugin_loader.hpp>  // last: it defines makePythonLoader and leads back here

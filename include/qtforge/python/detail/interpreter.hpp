@@ -1,0 +1,190 @@
+#pragma once
+// qtforge/python/detail/interpreter.hpp: the one Python of the process: its lanes, its plugins' contexts, its end.
+
+#include <qtforge/communication/detail/process_root.hpp>
+#include <qtforge/python/lane.hpp>
+
+#include <future>
+#include <map>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+/// What a plugin says of itself; what it leaves to its manifest is empty when it comes from the plugin.
+struct PluginTexts {
+  std::string name, version, description, author;
+  std::vector<std::string> dependencies;
+};
+
+/// What the library knows of one Python plugin; shared by its adapter, its handlers and the calls that run.
+struct PluginContext : std::enable_shared_from_this<PluginContext> {
+  std::string name;  // the manifest's
+  PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
+  qtforge::detail::Client* client = nullptr;
+  Lane* lane = nullptr;
+  std::atomic<int> state{1};  // PluginState, for Python's IPlugin.state()
+  SharedRef object;           // the plugin; set once, before it is shared
+};
+
+/// Marks that this thread runs code of a plugin.
+class PluginScope {
+ public:
+  explicit PluginScope(PluginContext* context) noexcept : outer_(current_) { current_ = context; }
+  PluginScope(const PluginScope&) = delete;
+  PluginScope& operator=(const PluginScope&) = delete;
+  ~PluginScope() { current_ = outer_; }
+
+  [[nodiscard]] static PluginContext* current() noexcept { return current_; }
+
+ private:
+  PluginContext* outer_;
+  static inline thread_local PluginContext* current_ = nullptr;
+};
+
+/// Imports `module.name`; a borrowed reference that lives as long as the process, or null with a Python error set.
+inline PyObject* imported(PyObject*& cache, const char* module, const char* name, const Gil&) {
+  if (cache) return cache;
+  const Ref loaded = Ref::steal(PyImport_ImportModule(module));
+  if (loaded) cache = PyObject_GetAttrString(loaded.get(), name);
+  return cache;
+}
+
+class Interpreter {
+ public:
+  /// Whether the library started Python, and so ends it too.
+  enum class Role { Owner, Guest };
+
+  explicit Interpreter(Role role) : role_(role) {
+    dropElsewhere().store([](PyObject* object) {
+      auto* interpreter = find();
+      if (!interpreter || interpreter->ended_.load(std::memory_order_acquire)) return;  // leaked: the process ends
+      interpreter->sharedLane().post({object,
+                                      [](void* held) {
+                                        const Gil gil;
+                                        Py_DECREF(static_cast<PyObject*>(held));
+                                      },
+                                      [](void*) {}});
+    }, std::memory_order_release);
+    qtforge::detail::processRoot().shutdown().add(qtforge::detail::ShutdownPhase::Python,
+                                                  [this](qtforge::detail::Deadline deadline) { return end(deadline); });
+  }
+
+  /// The process's, or null.
+  static Interpreter* find() noexcept {
+    return static_cast<Interpreter*>(qtforge::detail::processRoot().interpreter.load(std::memory_order_acquire));
+  }
+
+  /// The lane of all plugins without one of their own.
+  Lane& sharedLane() {
+    std::lock_guard lock(mutex_);
+    if (lanes_.empty()) lanes_.push_back(std::make_unique<Lane>("shared"));
+    return *lanes_.front();
+  }
+
+  /// A new lane, which lives until the process ends.
+  Lane& newLane(std::string name) {
+    sharedLane();
+    std::lock_guard lock(mutex_);
+    for (auto& lane : lanes_)  // one that a plugin of that name had before
+      if (lane->name() == name) return *lane;
+    lanes_.push_back(std::make_unique<Lane>(std::move(name)));
+    return *lanes_.back();
+  }
+
+  void addPlugin(const std::shared_ptr<PluginContext>& context) {
+    std::lock_guard lock(mutex_);
+    plugins_[context->object.get()] = context;
+  }
+  void removePlugin(const PluginContext& context) {
+    std::lock_guard lock(mutex_);
+    plugins_.erase(context.object.get());
+  }
+  /// The context of a plugin object; null for one that no manager loaded.
+  [[nodiscard]] std::shared_ptr<PluginContext> pluginOf(PyObject* object) const {
+    std::lock_guard lock(mutex_);
+    const auto found = plugins_.find(object);
+    return found == plugins_.end() ? nullptr : found->second;
+  }
+  /// The context of the plugin whose modules are called `qtforge_plugins.NAME...`; null for other modules.
+  [[nodiscard]] std::shared_ptr<PluginContext> pluginOfModule(std::string_view module) const {
+    constexpr std::string_view package = "qtforge_plugins.";
+    if (!module.starts_with(package)) return nullptr;
+    module.remove_prefix(package.size());
+    module = module.substr(0, module.find('.'));
+    std::lock_guard lock(mutex_);
+    for (const auto& [object, context] : plugins_) {
+      auto name = context->name;
+      std::replace(name.begin(), name.end(), '.', '_');  // as the package's _plugins.py names it
+      if (name == module) return context;
+    }
+    return nullptr;
+  }
+
+  [[nodiscard]] Role role() const noexcept { return role_; }
+
+ private:
+  // Python's own end without Py_FinalizeEx, which nothing survives: executors' workers, threads, atexit functions, output.
+  // threading._shutdown would wait for the main thread too, which may be the one that waits for this.
+  static constexpr const char* ending = R"(
+import atexit, sys, threading, time
+until = time.monotonic() + seconds
+for call in reversed(getattr(threading, "_threading_atexits", ())):
+    call()
+waited = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+for thread in waited:
+    thread.join(max(0.0, until - time.monotonic()))
+stuck = ", ".join("Python thread '%s'" % t.name for t in waited if t.is_alive())
+if not stuck:
+    atexit._run_exitfuncs()
+for stream in (sys.stdout, sys.stderr):
+    if stream is not None and not stream.closed:
+        stream.flush()
+)";
+
+  static std::string endPython(double seconds) {
+    const Gil gil;
+    const Ref names = Ref::steal(PyDict_New());
+    const Ref limit = Ref::steal(PyFloat_FromDouble(seconds));
+    PyDict_SetItemString(names.get(), "__builtins__", PyEval_GetBuiltins());
+    PyDict_SetItemString(names.get(), "seconds", limit.get());
+    const Ref done = Ref::steal(PyRun_String(ending, Py_file_input, names.get(), names.get()));
+    if (!done) {
+      Logger("qtforge.python").error(takePythonError("the end of Python", gil).message());
+      return {};
+    }
+    return textOf(PyDict_GetItemString(names.get(), "stuck"), gil);
+  }
+
+  std::vector<std::string> end(qtforge::detail::Deadline deadline) {
+    const GilRelease released;
+    std::vector<std::string> stuck;
+    if (role_ == Role::Owner) {
+      auto ended = std::make_shared<std::promise<std::string>>();
+      auto done = ended->get_future();
+      // Half of the time, so that the names of threads that do not end still come back.
+      const std::chrono::duration<double> left = deadline - std::chrono::steady_clock::now();
+      std::thread([ended, seconds = left.count() / 2] { ended->set_value(endPython(seconds)); }).detach();
+      if (done.wait_until(deadline) != std::future_status::ready) stuck.push_back("Python: a thread or an atexit function");
+      else if (auto names = done.get(); !names.empty()) stuck.push_back(std::move(names));
+    }
+    ended_.store(true, std::memory_order_release);
+    std::vector<std::unique_ptr<Lane>> lanes;
+    {
+      std::lock_guard lock(mutex_);
+      lanes.swap(lanes_);
+    }
+    const auto limit = std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+    for (auto& lane : lanes) {
+      if (!lane->stop(limit)) stuck.push_back("lane \"" + lane->name() + "\"");
+      static_cast<void>(lane.release());  // handlers that are still queued hold pointers to it
+    }
+    return stuck;
+  }
+
+  const Role role_;
+  std::atomic<bool> ended_{false};
+  mutable std::mutex mutex_;  // guards all below; a leaf
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::map<PyObject*, std::shared_ptr<PluginContext>> plugins_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail

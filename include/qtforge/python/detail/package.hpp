@@ -1,0 +1,154 @@
+#pragma once
+// qtforge/python/detail/package.hpp: finding the package `qtforge` and, through it, a plugin's module and class.
+
+#include <qtforge/core/manifest.hpp>
+#include <qtforge/python/detail/python_plugin.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+/// Imports the package `qtforge` of the environment, else the copy that was installed with the headers.
+///
+/// @return nothing, or
+///   - Errc::PackageMissing   naming the interpreter and what to do
+///   - Errc::PackageMismatch  it is there but cannot be imported: the message says why
+inline expected<void> ensurePackage(const Gil& gil) {
+  Ref module = Ref::steal(PyImport_ImportModule("qtforge"));
+  if (module) return {};
+  const auto missing = [&] {
+    if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) return false;
+    const Ref exception = takeException(gil);
+    const Ref name = Ref::steal(PyObject_GetAttrString(exception.get(), "name"));
+    const bool ours = name && PyUnicode_Check(name.get()) && textOf(name.get(), gil) == "qtforge";
+    PyErr_Clear();
+    if (!ours) PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
+    return ours;
+  };
+  if (missing()) {
+#if defined(QTFORGE_PACKAGE_DIR)
+    PyObject* path = PySys_GetObject("path");
+    const Ref folder = Ref::steal(PyUnicode_FromString(QTFORGE_PACKAGE_DIR));
+    if (path && folder && PyList_Append(path, folder.get()) == 0) module = Ref::steal(PyImport_ImportModule("qtforge"));
+    if (module) return {};
+    if (missing())
+#endif
+    {
+      PyObject* executable = PySys_GetObject("executable");
+      const auto python = executable && executable != Py_None ? textOf(executable, gil) : std::string("python");
+      return Error(Errc::PackageMissing,
+                   "'" + python + "' has no package qtforge; install it there: " + python + " -m pip install qtforge");
+    }
+  }
+  return takePythonError("import of the package qtforge", gil, Errc::PackageMismatch);
+}
+
+/// Whether `object` is an instance (or a subclass) of qtforge.core.IPlugin; -1 with a Python error set.
+inline int isPlugin(PyObject* object, int (*check)(PyObject*, PyObject*), const Gil& gil) {
+  static PyObject* type = nullptr;
+  return imported(type, "qtforge.core", "IPlugin", gil) ? check(object, type) : -1;
+}
+
+// The callable that makes the plugin.
+inline expected<Ref> findFactory(PyObject* module, const Manifest& manifest, const Gil& gil) {
+  if (!manifest.mainClass.empty()) {
+    Ref named = Ref::steal(PyObject_GetAttrString(module, manifest.mainClass.c_str()));
+    PyErr_Clear();
+    if (!named)
+      return Error(Errc::PluginClassMissing,
+                   "plugin.json: /main_class: " + manifest.entryPoint + " has no class '" + manifest.mainClass + "'");
+    const int plugin = PyType_Check(named.get()) ? isPlugin(named.get(), &PyObject_IsSubclass, gil) : 0;
+    if (plugin < 0) return takePythonError("main_class", gil, Errc::NotAPlugin);
+    if (plugin == 0)
+      return Error(Errc::NotAPlugin, "plugin.json: /main_class: '" + manifest.mainClass +
+                                         "' is no class derived from qtforge.core.IPlugin");
+    return named;
+  }
+  if (Ref factory = Ref::steal(PyObject_GetAttrString(module, "create_plugin"))) return factory;
+  PyErr_Clear();
+  Ref only;
+  PyObject *key = nullptr, *value = nullptr;
+  const Ref own = Ref::steal(PyModule_GetNameObject(module));
+  for (Py_ssize_t at = 0; PyDict_Next(PyModule_GetDict(module), &at, &key, &value);) {
+    if (!PyType_Check(value) || isPlugin(value, &PyObject_IsSubclass, gil) != 1) continue;
+    const Ref home = Ref::steal(PyObject_GetAttrString(value, "__module__"));
+    if (!home || !own || PyUnicode_Compare(home.get(), own.get()) != 0) continue;  // imported, as IPlugin itself is
+    if (only)
+      return Error(Errc::PluginClassMissing,
+                   "plugin.json: /main_class: " + manifest.entryPoint + " has several plugin classes; name one");
+    only = Ref::borrow(value);
+  }
+  PyErr_Clear();
+  if (only) return only;
+  return Error(Errc::PluginClassMissing,
+               manifest.entryPoint + " has no class derived from qtforge.core.IPlugin and no create_plugin()");
+}
+
+/// Imports the entry point and makes the plugin object.
+inline expected<Ref> makePlugin(PyObject* plugins, const Manifest& manifest, const std::filesystem::path& entry,
+                                const Gil& gil) {
+  const Ref paths = Ref::steal(PyList_New(0));
+  const auto add = [&](const std::filesystem::path& path) {
+    const Ref text = Ref::steal(PyUnicode_DecodeFSDefault(path.c_str()));
+    return text && PyList_Append(paths.get(), text.get()) == 0;
+  };
+  bool listed = paths && add(entry.parent_path()) && add(manifest.folder);
+  for (const auto& addition : manifest.pythonConfig.sysPathAdditions)
+    listed = listed && add((manifest.folder / addition).lexically_normal());
+  const Ref file = Ref::steal(PyUnicode_DecodeFSDefault(entry.c_str()));
+  const Ref module = Ref::steal(listed && file ? PyObject_CallMethod(plugins, "load", "sOO", manifest.name.c_str(),
+                                                                     paths.get(), file.get())
+                                               : nullptr);
+  if (!module) return takePythonError("import of " + manifest.entryPoint, gil, Errc::ImportFailed);
+  auto factory = findFactory(module.get(), manifest, gil);
+  if (!factory) return factory.error();
+  Ref object = Ref::steal(PyObject_CallObject(factory->get(), nullptr));
+  if (!object) return takePythonError("constructor", gil, Errc::HookFailed);
+  const int plugin = isPlugin(object.get(), &PyObject_IsInstance, gil);
+  if (plugin < 0) return takePythonError("create_plugin()", gil, Errc::NotAPlugin);
+  if (plugin == 0)
+    return Error(Errc::NotAPlugin, std::string("create_plugin() returned ") + Py_TYPE(object.get())->tp_name +
+                                       ", not a qtforge.core.IPlugin");
+  return object;
+}
+
+/// Asks the plugin what it says of itself; what its class leaves to IPlugin stays empty: as the manifest says.
+inline expected<void> describePlugin(PyObject* plugin, PluginTexts& texts, const Gil& gil) {
+  static PyObject* base = nullptr;
+  if (!imported(base, "qtforge.core", "IPlugin", gil)) return takePythonError("qtforge.core", gil, Errc::ImportFailed);
+  const auto ask = [&](const char* method) -> expected<Ref> {
+    const Ref inherited = Ref::steal(PyObject_GetAttrString(base, method));
+    const Ref own = Ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(plugin)), method));
+    PyErr_Clear();
+    if (own.get() == inherited.get()) return Ref();
+    Ref answer = Ref::steal(PyObject_CallMethod(plugin, method, nullptr));
+    if (!answer) return takePythonError(std::string(method) + "()", gil, Errc::HookFailed);
+    return answer;
+  };
+  const auto text = [&](const char* method, std::string& out) -> expected<void> {
+    auto answer = ask(method);
+    if (!answer) return answer.error();
+    if (!*answer) return {};
+    if (!PyUnicode_Check(answer->get()))
+      return Error(Errc::HookFailed, std::string(method) + "(): str expected, " + Py_TYPE(answer->get())->tp_name + " came");
+    out = textOf(answer->get(), gil);
+    return {};
+  };
+  if (auto done = text("name", texts.name); !done) return done;
+  if (auto done = text("version", texts.version); !done) return done;
+  if (auto done = text("description", texts.description); !done) return done;
+  if (auto done = text("author", texts.author); !done) return done;
+  auto dependencies = ask("dependencies");
+  if (!dependencies) return dependencies.error();
+  if (!*dependencies || dependencies->get() == Py_None) return {};
+  const Ref list = Ref::steal(PySequence_Fast(dependencies->get(), "a list of str expected"));
+  if (!list) return takePythonError("dependencies()", gil, Errc::HookFailed);
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.get()); ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(list.get(), i);
+    if (!PyUnicode_Check(item))
+      return Error(Errc::HookFailed, "dependencies()[" + std::to_string(i) + "]: str expected, " +
+                                         Py_TYPE(item)->tp_name + " came");
+    texts.dependencies.push_back(textOf(item, gil));
+  }
+  return {};
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail

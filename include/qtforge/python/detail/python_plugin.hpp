@@ -1,0 +1,106 @@
+#pragma once
+// qtforge/python/detail/python_plugin.hpp: a plugin written in Python, as the manager's IPlugin.
+
+#include <qtforge/core/iplugin.hpp>
+#include <qtforge/python/detail/bridge_bus.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+/// How long a caller waits for a hook on the plugin's lane; the hook itself goes on.
+inline constexpr std::chrono::seconds hookLimit{120};
+
+/// Every call goes to the plugin's lane.
+class PythonPlugin final : public IPlugin {
+ public:
+  PythonPlugin(std::shared_ptr<PluginContext> context, PluginTexts texts)
+      : context_(std::move(context)), texts_(std::move(texts)) {}
+
+  /// The subscriptions end, the object goes, and with it the modules of the plugin.
+  ~PythonPlugin() override {
+    auto* client = context_->client;
+    {
+      const Gil gil;
+      PythonSubscriptions::end(PythonSubscriptions::instance().take(
+          [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.client == client; }));
+    }
+    auto* interpreter = Interpreter::find();
+    interpreter->removePlugin(*context_);
+    auto done = context_->lane->call("unload", [context = context_](const Gil& gil) { return forget(*context, gil); },
+                                     std::chrono::seconds(5));
+    if (!done) Logger("qtforge.python").warning("plugin '" + context_->name + "': " + done.error().message());
+  }
+
+  std::string name() const override { return texts_.name; }
+  std::string version() const override { return texts_.version; }
+  std::string description() const override { return texts_.description; }
+  std::string author() const override { return texts_.author; }
+  std::vector<std::string> dependencies() const override { return texts_.dependencies; }
+
+  expected<void> initialize() override { return hook("initialize", PluginState::Initialized); }
+  expected<void> activate() override { return hook("activate", PluginState::Active); }
+  expected<void> deactivate() override { return hook("deactivate", PluginState::Initialized); }
+  void cleanup() override {
+    if (auto done = hook("cleanup", PluginState::Loaded); !done) throw Exception(done.error());
+  }
+
+  bool isCompatible(std::string_view pluginApi) const override {
+    bool fits = false;
+    auto done = onLane("is_compatible", [&fits, api = std::string(pluginApi)](PyObject* plugin, const Gil& gil) -> expected<void> {
+      const Ref answer = Ref::steal(PyObject_CallMethod(plugin, "is_compatible", "s", api.c_str()));
+      const int truth = answer ? PyObject_IsTrue(answer.get()) : -1;
+      if (truth < 0) return takePythonError("is_compatible", gil);
+      fits = truth == 1;
+      return {};
+    });
+    if (!done) throw Exception(done.error());
+    return fits;
+  }
+
+ private:
+  template <class F>
+  expected<void> onLane(const char* what, F step) const {
+    return context_->lane->call(
+        "plugin '" + context_->name + "': " + what,
+        [context = context_, step = std::move(step)](const Gil& gil) {
+          const PluginScope scope(context.get());
+          return step(context->object.get(), gil);
+        },
+        hookLimit);
+  }
+
+  expected<void> hook(const char* method, PluginState after) {
+    auto done = onLane(method, [method](PyObject* plugin, const Gil& gil) { return callHook(plugin, method, gil); });
+    context_->state.store(static_cast<int>(done ? after : PluginState::Error));
+    return done;
+  }
+
+  // None and what counts as true mean success.
+  static expected<void> callHook(PyObject* plugin, const char* method, const Gil& gil) {
+    const Ref result = Ref::steal(PyObject_CallMethod(plugin, method, nullptr));
+    if (!result) return takePythonError("raised", gil);
+    if (PyCoro_CheckExact(result.get())) {
+      const Ref closed = Ref::steal(PyObject_CallMethod(result.get(), "close", nullptr));
+      PyErr_Clear();
+      return Error(Errc::HookFailed, "it is a coroutine function; a hook must be a plain function");
+    }
+    const int truth = result.get() == Py_None ? 1 : PyObject_IsTrue(result.get());
+    if (truth < 0) return takePythonError("its result has no truth value", gil);
+    if (truth == 0) return Error(Errc::HookFailed, "returned False");
+    return {};
+  }
+
+  static expected<void> forget(PluginContext& context, const Gil& gil) {
+    const PluginScope scope(&context);
+    context.object = SharedRef();
+    const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
+    const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", context.name.c_str()) : nullptr);
+    if (!gone) return takePythonError("unload", gil);
+    PyGC_Collect();  // bound methods and frames of the plugin tie its objects into cycles
+    return {};
+  }
+
+  std::shared_ptr<PluginContext> context_;
+  PluginTexts texts_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail

@@ -1,0 +1,44 @@
+#pragma once
+// qtforge/python/gil.hpp: taking and releasing Python's global lock by scope.
+
+#include <Python.h>
+
+#include <qtforge/utils/config.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python {
+
+/// Says that the calling thread holds the GIL already, as in every function that Python calls.
+struct GilHeld {};
+
+/// Holds the GIL while it lives, on any thread. Functions that need it take a `const Gil&`, so that forgetting does not
+/// compile. Never make one while holding a lock.
+class Gil {
+ public:
+  Gil() noexcept : state_(PyGILState_Ensure()), taken_(true) {}
+  explicit Gil(GilHeld) noexcept : state_(PyGILState_LOCKED), taken_(false) {}
+  Gil(const Gil&) = delete;
+  Gil& operator=(const Gil&) = delete;
+  ~Gil() {
+    if (taken_) PyGILState_Release(state_);
+  }
+
+ private:
+  PyGILState_STATE state_;
+  bool taken_;
+};
+
+/// Releases the GIL while it lives, if the thread holds it: for whatever waits.
+class GilRelease {
+ public:
+  GilRelease() noexcept : state_(Py_IsInitialized() && PyGILState_Check() ? PyEval_SaveThread() : nullptr) {}
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
+  ~GilRelease() {
+    if (state_) PyEval_RestoreThread(state_);
+  }
+
+ private:
+  PyThreadState* state_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::python

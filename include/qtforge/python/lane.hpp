@@ -1,0 +1,119 @@
+#pragma once
+// qtforge/python/lane.hpp: a thread on which plugins' Python runs, one step at a time.
+
+#include <qtforge/python/python_error.hpp>
+#include <qtforge/utils/runtime.hpp>
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <string>
+
+namespace qtforge::inline QTFORGE_ABI::python {
+
+/// A thread with an io_context and a Python thread state of its own.
+///
+/// @par Thread safety  any thread.
+class Lane {
+ public:
+  explicit Lane(std::string name) : name_(std::move(name)), work_(context_.get_executor()) {
+    threads_.start([this] { run(); });
+  }
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// Whether the calling thread is this lane's.
+  [[nodiscard]] bool here() const noexcept { return current_ == this; }
+
+  /// Runs `task` on the lane later; it takes the GIL itself.
+  void post(qtforge::detail::Task task) { boost::asio::post(context_, qtforge::detail::UniqueTask(task)); }
+
+  /// For handlers: posts to this lane.
+  [[nodiscard]] qtforge::detail::ExecutorRef executor() noexcept { return {&executorTable, this}; }
+
+  /// Runs `step` on the lane, under the GIL, and waits for it; at once when already there. A GIL that the caller holds is
+  /// released meanwhile.
+  ///
+  /// @param what   names the step in errors
+  /// @param limit  how long to wait; the step itself goes on
+  /// @return what the step returned, or
+  ///   - Errc::WouldDeadlock  when that lane waits, directly or through others, for the caller's
+  ///   - Errc::TimedOut       when the limit passed
+  ///   - Errc::ShuttingDown   when the lane has ended
+  expected<void> call(const std::string& what, std::function<expected<void>(const Gil&)> step,
+                      std::chrono::nanoseconds limit) {
+    if (here()) {
+      const Gil gil;
+      return step(gil);
+    }
+    if (current_) {
+      std::lock_guard lock(waitMutex());
+      for (const Lane* lane = this; lane; lane = lane->waitingFor_)
+        if (lane == current_)
+          return Error(Errc::WouldDeadlock, what + ": lane \"" + name_ + "\" waits for lane \"" + current_->name_ +
+                                                "\", which would wait for it");
+      current_->waitingFor_ = this;
+    }
+    auto promise = std::make_shared<std::promise<expected<void>>>();
+    auto done = promise->get_future();
+    const GilRelease released;
+    post(qtforge::detail::Task::of([promise, step = std::move(step)]() mutable {
+      const Gil gil;
+      promise->set_value(step(gil));
+      step = nullptr;  // what it holds may be Python's
+    }));
+    const auto status = done.wait_for(limit);
+    if (current_) {
+      std::lock_guard lock(waitMutex());
+      current_->waitingFor_ = nullptr;
+    }
+    if (status != std::future_status::ready)
+      return Error(Errc::TimedOut, what + ": lane \"" + name_ + "\" did not answer within " +
+                                       std::to_string(std::chrono::duration_cast<std::chrono::seconds>(limit).count()) +
+                                       " s; the call goes on there");
+    try {
+      return done.get();
+    } catch (const std::future_error&) {
+      return Error(Errc::ShuttingDown, what + ": lane \"" + name_ + "\" has ended");
+    }
+  }
+
+  /// Ends the thread; false if it is still busy at the deadline. Call without the GIL.
+  bool stop(qtforge::detail::Deadline deadline) {
+    work_.reset();
+    context_.stop();
+    return threads_.join(deadline);
+  }
+
+ private:
+  static inline const qtforge::detail::ExecutorTable executorTable{
+      [](void* self, qtforge::detail::Task task) { static_cast<Lane*>(self)->post(task); }, nullptr,
+      [](void* self) { return static_cast<Lane*>(self)->here(); }};
+
+  static std::mutex& waitMutex() {
+    static auto* mutex = new std::mutex();  // guards every lane's waitingFor_
+    return *mutex;
+  }
+
+  void run() {
+    current_ = this;
+    const PyGILState_STATE state = PyGILState_Ensure();  // kept: a fresh one at each step would cost 20 times as much
+    PyThreadState* thread = PyEval_SaveThread();
+    context_.run();
+    PyEval_RestoreThread(thread);
+    PyGILState_Release(state);
+    current_ = nullptr;
+  }
+
+  static inline thread_local Lane* current_ = nullptr;
+
+  const std::string name_;
+  boost::asio::io_context context_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  Lane* waitingFor_ = nullptr;
+  qtforge::detail::BoundedThreads threads_;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::python

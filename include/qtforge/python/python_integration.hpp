@@ -1,0 +1,144 @@
+#pragma once
+// qtforge/python/python_integration.hpp: starting Python inside a C++ program.
+
+#include <qtforge/python/detail/bridge_host.hpp>
+#include <qtforge/python/detail/environment.hpp>
+
+#include <array>
+#include <csignal>
+#include <string>
+
+namespace qtforge::inline QTFORGE_ABI::python {
+
+/// How Python is set up; all defaults suit a program that just wants plugins.
+struct PythonConfig {
+  /// The interpreter to run as. It must be the build that the program was linked with.
+  std::string pythonPath;
+  /// A virtual environment, whose packages are used; it wins over `pythonPath`. Relative paths: to the current folder.
+  std::string virtualEnvPath;
+  /// Ignores SIGPIPE where its action is the default, so that a peer that hangs up does not end the program.
+  bool ignoreSigpipe = true;
+
+  friend bool operator==(const PythonConfig&, const PythonConfig&) = default;
+};
+
+/// The process's Python.
+class PythonIntegration {
+ public:
+  /// Starts Python, or joins the one that runs in this process already.
+  ///
+  /// The environment is that of `config`; without one, an activated virtual environment (VIRTUAL_ENV) of the same build,
+  /// else the Python that the program was built for. Python's own variables (PYTHONPATH, ...) are not read. Signal
+  /// handlers stay as they are. Nothing is imported from the environment yet. The calling thread becomes Python's main
+  /// thread and does not hold the GIL afterwards.
+  ///
+  /// @return nothing; also when called again with the same configuration; or
+  ///   - Errc::PythonNotFound            no such interpreter or environment, or it does not run
+  ///   - Errc::PythonMismatch            another build than the libpython of this program: both are named
+  ///   - Errc::PythonAlreadyInitialized  started before with another configuration
+  ///   - Errc::PythonError               Python would not start
+  ///   - Errc::ShuttingDown              the process is ending
+  /// @par Thread safety  any thread. @par Blocking  for the interpreter's start.
+  static expected<void> initialize(const PythonConfig& config = {}) {
+    const GilRelease released;
+    auto& state = State::instance();
+    std::lock_guard lock(state.mutex);
+    if (detail::Interpreter::find() && state.started) {
+      if (config == state.config) return {};
+      return Error(Errc::PythonAlreadyInitialized,
+                   "PythonIntegration::initialize: Python runs already with another configuration; it starts once");
+    }
+    if (Py_IsInitialized()) detail::joinInterpreter(detail::Interpreter::Role::Guest);
+    else if (auto started = start(config); !started) return started;
+    state.started = true;
+    state.config = config;
+    publishBridge();
+    qtforge::detail::registerExitHook();
+    return {};
+  }
+
+  /// Whether Python runs and the library uses it.
+  [[nodiscard]] static bool isInitialized() noexcept { return detail::Interpreter::find() != nullptr; }
+
+ private:
+  struct State {
+    static State& instance() {
+      static auto* state = new State();
+      return *state;
+    }
+    std::mutex mutex;  // guards all below, and the start itself
+    bool started = false;
+    PythonConfig config;
+  };
+
+  // The host's actions, put back after imports that would install Python's.
+  class KeptSignals {
+   public:
+    KeptSignals() {
+      for (int signal = 1; signal < static_cast<int>(kept_.size()); ++signal) sigaction(signal, nullptr, &kept_[at(signal)]);
+    }
+    KeptSignals(const KeptSignals&) = delete;
+    KeptSignals& operator=(const KeptSignals&) = delete;
+    ~KeptSignals() {
+      for (int signal = 1; signal < static_cast<int>(kept_.size()); ++signal)
+        if (signal != SIGKILL && signal != SIGSTOP) sigaction(signal, &kept_[at(signal)], nullptr);
+    }
+
+   private:
+    static std::size_t at(int signal) { return static_cast<std::size_t>(signal); }
+    std::array<struct sigaction, 32> kept_{};
+  };
+
+  static expected<void> start(const PythonConfig& config) {
+    const auto python = detail::resolvePython(config.pythonPath, config.virtualEnvPath);
+    if (!python) return python.error();
+    const auto failed = [](const PyStatus& status) {
+      return Error(Errc::PythonError, std::string("Python does not start: ") + (status.func ? status.func : "") + ": " +
+                                          (status.err_msg ? status.err_msg : "no reason given"));
+    };
+    PyPreConfig pre;
+    PyPreConfig_InitIsolatedConfig(&pre);
+    pre.utf8_mode = 1;
+    if (const auto status = Py_PreInitialize(&pre); PyStatus_Exception(status)) return failed(status);
+    PyConfig settings;
+    PyConfig_InitIsolatedConfig(&settings);
+    settings.parse_argv = 0;
+    settings.install_signal_handlers = 0;
+    PyStatus status = PyStatus_Ok();
+    if (!python->empty()) {
+      status = PyConfig_SetBytesString(&settings, &settings.program_name, python->c_str());
+      if (!PyStatus_Exception(status)) status = PyConfig_SetBytesString(&settings, &settings.executable, python->c_str());
+    }
+    {
+      const KeptSignals signals;
+      if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&settings);
+      PyConfig_Clear(&settings);
+      if (PyStatus_Exception(status)) return failed(status);
+      // Both take the importing thread for the main one, so the import is made here; asyncio and others need them.
+      for (const char* module : {"signal", "threading"}) {
+        const Ref imported = Ref::steal(PyImport_ImportModule(module));
+        if (!imported) {
+          const Error error = takePythonError(std::string("import of ") + module, Gil(GilHeld()));
+          PyEval_SaveThread();
+          return error;
+        }
+      }
+    }
+    struct sigaction pipe{};
+    sigaction(SIGPIPE, nullptr, &pipe);
+    if (config.ignoreSigpipe && pipe.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
+    detail::joinInterpreter(detail::Interpreter::Role::Owner);
+    PyEval_SaveThread();
+    return {};
+  }
+
+  static void publishBridge() {
+    const Gil gil;
+    const Ref capsule = Ref::steal(
+        PyCapsule_New(const_cast<Bridge*>(&detail::bridgeTable()), bridgeCapsule, nullptr));
+    if (capsule) PySys_SetObject(bridgeAttribute, capsule.get());
+    PyErr_Clear();
+  }
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::python

@@ -1,0 +1,89 @@
+#pragma once
+// qtforge/python/python_plugin_loader.hpp: loads plugins written in Python: folders whose plugin.json says "python".
+
+#include <qtforge/core/plugin_loader.hpp>
+#include <qtforge/python/detail/bridge_plugins.hpp>
+#include <qtforge/python/detail/package.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python {
+
+/// For PluginManager::addLoader, once Python is initialized.
+class PythonPluginLoader final : public IPluginLoader {
+ public:
+  [[nodiscard]] std::string_view language() const override { return "python"; }
+
+  /// Imports the entry point as `qtforge_plugins.<name>.<file>` and makes the object of `main_class` (without one: of
+  /// `create_plugin()`, else of the only IPlugin class in it), on the plugin's lane. The folder's modules are the
+  /// plugin's own: `import helper` finds its helper.py, not a neighbour's.
+  ///
+  /// @return the plugin, or
+  ///   - Errc::PythonNotInitialized
+  ///   - Errc::PackageMissing      the environment has no package `qtforge` and no copy lies with the headers
+  ///   - Errc::EntryPointInvalid   as resolveEntryPoint
+  ///   - Errc::ImportFailed        the import raised: pythonType() and traceback() say more
+  ///   - Errc::PluginClassMissing  no such class, or none at all
+  ///   - Errc::NotAPlugin          the class or object is no qtforge.core.IPlugin
+  ///   - Errc::HookFailed          the constructor, or a function that describes the plugin, raised
+  /// @par Blocking  for the import, at most detail::hookLimit.
+  [[nodiscard]] expected<std::unique_ptr<IPlugin>> load(const Manifest& manifest, const LoadContext& load) override {
+    auto* interpreter = detail::Interpreter::find();
+    if (!interpreter)
+      return Error(Errc::PythonNotInitialized,
+                   "there is no Python yet; call qtforge::python::PythonIntegration::initialize() before");
+    const auto entry = resolveEntryPoint(manifest);
+    if (!entry) return entry.error();
+    auto context = std::make_shared<detail::PluginContext>();
+    context->name = manifest.name;
+    context->texts = textsOf(manifest);
+    context->client = load.client;
+    context->lane = manifest.lane == PluginLane::Own ? &interpreter->newLane("plugin " + manifest.name)
+                                                     : &interpreter->sharedLane();
+    auto texts = std::make_shared<detail::PluginTexts>();
+    auto done = context->lane->call(
+        "load", [=, path = *entry](const Gil& gil) { return make(*context, *texts, manifest, path, gil); },
+        detail::hookLimit);
+    if (!done) return done.error();
+    complete(context->texts, *texts);
+    interpreter->addPlugin(context);
+    return std::unique_ptr<IPlugin>(std::make_unique<detail::PythonPlugin>(context, std::move(*texts)));
+  }
+
+ private:
+  static detail::PluginTexts textsOf(const Manifest& manifest) {
+    detail::PluginTexts texts{manifest.name, manifest.version.toString(), manifest.description, manifest.author, {}};
+    for (const auto& dependency : manifest.dependencies) texts.dependencies.push_back(dependency.toString());
+    return texts;
+  }
+
+  // What the plugin says stands before what its manifest says.
+  static void complete(detail::PluginTexts& texts, const detail::PluginTexts& own) {
+    for (const auto member : {&detail::PluginTexts::name, &detail::PluginTexts::version,
+                              &detail::PluginTexts::description, &detail::PluginTexts::author})
+      if (!(own.*member).empty()) texts.*member = own.*member;
+    if (!own.dependencies.empty()) texts.dependencies = own.dependencies;
+  }
+
+  static expected<void> make(detail::PluginContext& context, detail::PluginTexts& texts, const Manifest& manifest,
+                             const std::filesystem::path& entry, const Gil& gil) {
+    if (auto there = detail::ensurePackage(gil); !there) return there;
+    const detail::PluginScope scope(&context);
+    const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
+    if (!plugins) return takePythonError("import of qtforge._plugins", gil, Errc::ImportFailed);
+    auto made = detail::makePlugin(plugins.get(), manifest, entry, gil);
+    expected<void> described;
+    if (made) described = detail::describePlugin(made->get(), texts, gil);
+    if (!made || !described) {
+      const Ref gone = Ref::steal(PyObject_CallMethod(plugins.get(), "unload", "s", manifest.name.c_str()));
+      PyErr_Clear();
+      return made ? described : expected<void>(made.error());
+    }
+    context.object = SharedRef(std::move(*made));
+    return {};
+  }
+};
+
+inline std::unique_ptr<IPluginLoader> detail::makePythonLoader() { return std::make_unique<PythonPluginLoader>(); }
+
+}  // namespace qtforge::inline QTFORGE_ABI::python
+
+#include <qtforge/python/python_integration.hpp>

@@ -1,0 +1,245 @@
+#pragma once
+// qtforge/utils/runtime.hpp: the process's threads: an io_context for what brings no executor of its own, and timers.
+
+#include <qtforge/utils/detail/abi.hpp>
+#include <qtforge/utils/detail/shutdown.hpp>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <optional>
+#include <set>
+#include <thread>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+namespace detail {
+
+/// Threads that can be waited for with a limit, and left where they are stuck.
+class BoundedThreads {
+ public:
+  template <class F>
+  void start(F run) {
+    std::lock_guard lock(state_->mutex);
+    ++state_->running;
+    threads_.emplace_back([run = std::move(run), state = state_] {
+      run();
+      std::lock_guard done(state->mutex);
+      --state->running;
+      state->ended.notify_all();
+    });
+  }
+
+  /// Joins all but the calling thread; false if some run on at the deadline: those are detached.
+  bool join(Deadline deadline) {
+    const bool mine = contains(std::this_thread::get_id());
+    bool ended;
+    {
+      std::unique_lock lock(state_->mutex);
+      ended = state_->ended.wait_until(lock, deadline, [&] { return state_->running == (mine ? 1u : 0u); });
+    }
+    for (auto& thread : threads_) {
+      if (!ended || thread.get_id() == std::this_thread::get_id()) thread.detach();
+      else thread.join();
+    }
+    threads_.clear();
+    return ended;
+  }
+
+  [[nodiscard]] bool contains(std::thread::id id) const {
+    for (const auto& thread : threads_)
+      if (thread.get_id() == id) return true;
+    return false;
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;  // guards running
+    std::condition_variable ended;
+    std::size_t running = 0;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::vector<std::thread> threads_;
+};
+
+/// A repeating call; see Timer.
+class TimerCore : public std::enable_shared_from_this<TimerCore> {
+ public:
+  TimerCore(boost::asio::io_context& context, void* owner, std::chrono::nanoseconds interval, Callback tick)
+      : client(owner), timer_(context), interval_(interval), tick_(tick) {}
+  TimerCore(const TimerCore&) = delete;
+  TimerCore& operator=(const TimerCore&) = delete;
+  ~TimerCore() { tick_.destroy(tick_.self); }
+
+  void start() {
+    std::lock_guard lock(mutex_);
+    timer_.expires_after(interval_);
+    wait();
+  }
+
+  /// No call begins any more; waits for one on another thread.
+  void stop() {
+    std::unique_lock lock(mutex_);
+    stopped_ = true;
+    timer_.cancel();
+    if (caller_ != std::this_thread::get_id()) idle_.wait(lock, [&] { return caller_ == std::thread::id(); });
+  }
+
+  void* const client;
+
+ private:
+  void wait() {
+    timer_.async_wait([self = shared_from_this()](boost::system::error_code) { self->call(); });
+  }
+
+  void call() {
+    {
+      std::lock_guard lock(mutex_);
+      if (stopped_) return;
+      caller_ = std::this_thread::get_id();
+    }
+    tick_.call(tick_.self);
+    std::lock_guard lock(mutex_);
+    caller_ = {};
+    idle_.notify_all();
+    if (stopped_) return;
+    // At the interval's multiples; those that passed meanwhile are left out.
+    auto next = timer_.expiry() + interval_;
+    if (const auto now = std::chrono::steady_clock::now(); next <= now) next = now + interval_;
+    timer_.expires_at(next);
+    wait();
+  }
+
+  std::mutex mutex_;  // guards all below but tick_
+  std::condition_variable idle_;
+  boost::asio::steady_timer timer_;
+  const std::chrono::nanoseconds interval_;
+  Callback tick_;
+  std::thread::id caller_;
+  bool stopped_ = false;
+};
+
+}  // namespace detail
+
+/// The process's worker threads. They start with the first use of executor() or post().
+///
+/// @par Thread safety  any thread.
+class Runtime {
+ public:
+  /// The process's runtime; for programs and libraries, not for plugins. Needs communication/message_bus.hpp.
+  [[nodiscard]] static Runtime& instance();
+
+  Runtime() = default;
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  /// Where handlers without an executor of their own run. Starts the threads.
+  [[nodiscard]] boost::asio::io_context::executor_type executor() {
+    start();
+    return context_.get_executor();
+  }
+
+  /// How many threads to run, before the first use; at least 1. Default: one per processor, at least 2, at most 8.
+  /// @return nothing, or Errc::InvalidArgument for 0 or once they run
+  expected<void> setThreads(std::size_t count) {
+    std::lock_guard lock(mutex_);
+    if (count == 0 || started_)
+      return Error(Errc::InvalidArgument,
+                   count == 0 ? "setThreads: at least one thread is needed" : "setThreads: the threads run already");
+    count_ = count;
+    return {};
+  }
+
+  /// How long the end of the process may wait for plugins, Python and threads together. Default 5 s.
+  void setShutdownTimeout(std::chrono::milliseconds timeout) { shutdown_.setTimeout(timeout); }
+
+  /// Ends everything now, in order and within the limit, as the end of the process would: for a host that wants to go
+  /// on without. @return the names of what would not end
+  std::vector<std::string> shutdown() { return shutdown_.run(); }
+
+  /// For the library's own use.
+  [[nodiscard]] detail::Shutdown& shutdownSteps() noexcept { return shutdown_; }
+
+  /// For the library's own use.
+  detail::TimerCore* startTimer(void* client, std::chrono::nanoseconds interval, detail::Callback tick) {
+    start();
+    std::lock_guard lock(mutex_);
+    if (stopped_) return nullptr;
+    auto timer = std::make_shared<detail::TimerCore>(context_, client, interval, tick);
+    timer->start();
+    timers_.insert(timer);
+    return timer.get();
+  }
+
+  /// For the library's own use. A timer that has ended already is left alone.
+  void stopTimer(detail::TimerCore* timer) {
+    std::shared_ptr<detail::TimerCore> held;
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& known : timers_)
+        if (known.get() == timer) held = known;
+      timers_.erase(held);
+    }
+    if (held) held->stop();
+  }
+
+  /// For the library's own use: ends what a plugin left running.
+  void stopTimersOf(const void* client) {
+    std::vector<std::shared_ptr<detail::TimerCore>> ended;
+    {
+      std::lock_guard lock(mutex_);
+      std::erase_if(timers_, [&](const auto& timer) {
+        if (timer->client != client) return false;
+        ended.push_back(timer);
+        return true;
+      });
+    }
+    for (const auto& timer : ended) timer->stop();
+  }
+
+  /// For the library's own use: stops the threads; false if some would not stop until the deadline.
+  bool stop(detail::Deadline deadline) {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+      if (!started_) return true;
+    }
+    work_.reset();
+    context_.stop();
+    return threads_.join(deadline);
+  }
+
+ private:
+  void start() {
+    if (running_.load(std::memory_order_acquire)) [[likely]]
+      return;
+    std::lock_guard lock(mutex_);
+    if (started_ || stopped_) return;
+    started_ = true;
+    work_.emplace(context_.get_executor());
+    for (std::size_t i = 0; i < count_; ++i) threads_.start([this] { context_.run(); });
+    running_.store(true, std::memory_order_release);
+  }
+
+  static std::size_t defaultThreads() {
+    return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 2, 8);
+  }
+
+  boost::asio::io_context context_;
+  std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
+  detail::Shutdown shutdown_;
+  std::atomic<bool> running_{false};
+  std::mutex mutex_;  // guards all below
+  detail::BoundedThreads threads_;
+  std::set<std::shared_ptr<detail::TimerCore>> timers_;
+  std::size_t count_ = defaultThreads();
+  bool started_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI

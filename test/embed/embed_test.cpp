@@ -1,0 +1,356 @@
+// Python inside a C++ host: executor, conversions, plugins good and broken, the bus across the languages.
+
+#define BOOST_TEST_MODULE embed
+#include <qtforge/python/python_executor.hpp>
+#include <qtforge/python/python_plugin_loader.hpp>
+#include <qtforge/qtforge.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+
+using namespace qtforge;
+using qtforge::python::PythonExecutor;
+using qtforge::python::PythonIntegration;
+namespace json = boost::json;
+
+namespace {
+
+struct StartPython {
+  StartPython() {
+    setLogSinks({});
+    if (auto started = PythonIntegration::initialize(); !started) throw std::runtime_error(started.error().message());
+  }
+};
+
+std::filesystem::path fixture(const std::string& name) {
+  const char* folder = std::getenv("QTFORGE_TEST_PLUGINS");
+  if (!folder) throw std::runtime_error("QTFORGE_TEST_PLUGINS is not set: run the tests with ./tools/dev test");
+  return std::filesystem::path(folder) / name;
+}
+
+struct PythonManager : PluginManager {
+  PythonManager() { addLoader(std::make_unique<python::PythonPluginLoader>()); }
+};
+
+/// Waits for messages on a pattern.
+class Inbox {
+ public:
+  explicit Inbox(const char* pattern)
+      : subscription_(MessageBus::instance().subscribe(pattern, [this](const json::value& value) {
+          std::lock_guard lock(mutex_);
+          seen_.push_back(value);
+          arrived_.notify_all();
+        }).value()) {}
+
+  json::value next() {
+    std::unique_lock lock(mutex_);
+    BOOST_REQUIRE(arrived_.wait_for(lock, std::chrono::seconds(20), [&] { return !seen_.empty(); }));
+    auto value = std::move(seen_.front());
+    seen_.pop_front();
+    return value;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<json::value> seen_;
+  Subscription subscription_;
+};
+
+struct Broken {
+  const char* fixture;
+  Errc code;
+  const char* says;
+};
+
+std::ostream& operator<<(std::ostream& out, const Broken& broken) { return out << broken.fixture; }
+
+}  // namespace
+
+BOOST_TEST_GLOBAL_FIXTURE(StartPython);
+
+BOOST_AUTO_TEST_SUITE(python_executor)
+
+BOOST_AUTO_TEST_CASE(functions_take_and_return_scalars_text_lists_and_maps) {
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("def same(x): return x\ndef kind(x): return type(x).__name__\n").has_value());
+  BOOST_TEST(executor.callFunction<int>("same", 5).value() == 5);
+  BOOST_TEST(executor.callFunction<double>("same", 2.5).value() == 2.5);
+  BOOST_TEST(executor.callFunction<bool>("same", true).value());
+  BOOST_TEST(executor.callFunction<std::string>("same", "gr\xC3\xBC\xC3\x9F").value() == "gr\xC3\xBC\xC3\x9F");
+  BOOST_TEST((executor.callFunction<std::vector<double>>("same", std::vector<double>{1, 2.5}).value() ==
+              std::vector<double>{1, 2.5}));
+  BOOST_TEST((executor.callFunction<std::map<std::string, int>>("same", std::map<std::string, int>{{"a", 1}}).value() ==
+              std::map<std::string, int>{{"a", 1}}));
+  const json::value document{{"list", {1, 2.5, nullptr, "x"}}, {"big", UINT64_MAX}};
+  BOOST_TEST((executor.callFunction<json::value>("same", document).value() == document));
+  BOOST_TEST((executor.callFunction<std::vector<std::uint8_t>>("same", BinaryMessage{}).error() == Errc::ConversionFailed));
+  std::string kind = executor.callFunction("kind", BinaryMessage{}).value();
+  BOOST_TEST(kind == "BinaryMessage");
+  BOOST_TEST(executor.callFunction("same", 5).value() == 5);
+  BOOST_TEST(executor.callFunction<int>("len", std::vector<double>{1, 2}).value() == 2);  // a builtin
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_fit_is_an_error_that_says_where) {
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("def give(what): return {'set': {'a': [1, {2}]}, 'key': {1: 2}, 'huge': 2**70,"
+                                 " 'float': 1.5, 'object': object(), 'list': [1]}[what]\n").has_value());
+  const auto error = [&](const char* what) { return executor.callFunction("give", what).error(); };
+  BOOST_TEST(error("set").message().find("give()[\"a\"][1]: set") == 0u);
+  BOOST_TEST(error("key").message() == "give(): a key must be str, not int (1)");
+  BOOST_TEST(error("huge").message() == "give(): int outside 64 bits");
+  BOOST_TEST((error("object") == Errc::ConversionFailed));
+  BOOST_TEST(executor.callFunction<int>("give", "float").error().message() == "give(): int expected, float came");
+  BOOST_TEST(executor.callFunction<std::string>("give", "list").error().message() == "give(): str expected, list came");
+  BOOST_TEST((executor.callFunction<std::uint8_t>("abs", 300).error() == Errc::ConversionFailed));
+}
+
+BOOST_AUTO_TEST_CASE(exceptions_keep_type_message_and_traceback) {
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("def fail():\n    raise KeyError('lost')\n", "mine.py").has_value());
+  const auto error = executor.callFunction("fail").error();
+  BOOST_TEST((error == Errc::PythonError));
+  BOOST_TEST(error.pythonType() == "KeyError");
+  BOOST_TEST(error.message() == "fail(): KeyError: 'lost'");
+  BOOST_TEST(error.traceback().find("File \"mine.py\", line 2") != std::string::npos);
+  BOOST_TEST(executor.execute("import sys; sys.exit(3)").error().pythonType() == "SystemExit");
+  BOOST_TEST(executor.execute("def (").error().pythonType() == "SyntaxError");
+  BOOST_TEST((executor.callFunction("nobody").error() == Errc::NameNotFound));
+}
+
+BOOST_AUTO_TEST_CASE(executors_do_not_see_each_others_names) {
+  PythonExecutor one, two;
+  BOOST_REQUIRE(one.execute("def mine(): return 1").has_value());
+  BOOST_TEST((two.callFunction("mine").error() == Errc::NameNotFound));
+}
+
+BOOST_AUTO_TEST_CASE(executors_work_on_many_threads_and_may_end_on_any) {
+  std::vector<std::thread> threads;
+  std::atomic<int> sum{0};
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      PythonExecutor executor;
+      if (!executor.execute("def twice(x): return 2 * x")) return;
+      for (int i = 0; i < 50; ++i) sum += executor.callFunction<int>("twice", t).value();
+    });
+  for (auto& thread : threads) thread.join();
+  BOOST_TEST(sum == 2 * 50 * 28);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(python_integration)
+
+BOOST_AUTO_TEST_CASE(a_second_start_with_the_same_configuration_is_fine_with_another_an_error) {
+  BOOST_TEST(PythonIntegration::initialize().has_value());
+  python::PythonConfig other;
+  other.ignoreSigpipe = false;
+  BOOST_TEST((PythonIntegration::initialize(other).error() == Errc::PythonAlreadyInitialized));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(python_plugins)
+
+BOOST_AUTO_TEST_CASE(a_plugin_answers_with_its_own_helper_module_and_knows_its_state) {
+  PythonManager manager;
+  auto plugin = manager.loadPlugin(fixture("py_good")).value();
+  auto neighbour = manager.loadPlugin(fixture("py_neighbour")).value();
+  BOOST_TEST((plugin->state() == PluginState::Loaded));
+  BOOST_REQUIRE(plugin->initialize().has_value());
+  BOOST_REQUIRE(plugin->activate().has_value());
+  Inbox answers("py_good.answer"), helper("py_neighbour.helper");
+  MessageBus::instance().publish("py_good.ask", json::object{{"n", 1}});
+  const auto answer = answers.next();
+  BOOST_TEST(answer.at("got").at("n").as_int64() == 1);
+  BOOST_TEST(answer.at("helper").as_string() == "py_good");
+  BOOST_TEST(answer.at("state").as_int64() == 3);
+  BOOST_REQUIRE(neighbour->initialize().has_value());
+  BOOST_REQUIRE(neighbour->activate().has_value());
+  BOOST_TEST(helper.next().as_string() == "py_neighbour");
+}
+
+BOOST_AUTO_TEST_CASE(after_the_unload_nothing_of_a_plugin_is_called_or_imported) {
+  PythonManager manager;
+  auto plugin = manager.loadPlugin(fixture("py_good")).value();
+  BOOST_REQUIRE(plugin->initialize().has_value());
+  BOOST_REQUIRE(manager.unloadPlugin("py_good").has_value());
+  BOOST_TEST(MessageBus::instance().publish("py_good.ask", 1).value().receivers() == 0u);
+  BOOST_TEST((plugin->activate().error() == Errc::PluginUnloaded));
+  PythonExecutor executor;
+  BOOST_TEST(executor.execute("import sys, gc\n"
+                              "assert not [m for m in sys.modules if m.startswith('qtforge_plugins.py_good')]\n"
+                              "gc.collect()\n"
+                              "left = [o for o in gc.get_objects() if type(o).__module__.startswith('qtforge_plugins.py_good')]\n"
+                              "assert not left, left\n").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(loading_and_unloading_again_and_again_works) {
+  PythonManager manager;
+  for (int i = 0; i < 20; ++i) {
+    auto plugin = manager.loadPlugin(fixture("py_good")).value();
+    BOOST_REQUIRE(plugin->initialize().has_value());
+    BOOST_REQUIRE(manager.unloadPlugin("py_good").has_value());
+  }
+}
+
+static const Broken cannotLoad[] = {
+    {"py_no_manifest", Errc::ManifestNotFound, "plugin.json"},
+    {"py_not_json", Errc::ManifestInvalid, "plugin.json"},
+    {"py_wrong_types", Errc::ManifestInvalid, "/name"},
+    {"py_entry_missing", Errc::EntryPointInvalid, "absent.py"},
+    {"py_entry_outside", Errc::EntryPointInvalid, "/entry_point"},
+    {"py_entry_absolute", Errc::EntryPointInvalid, "/entry_point"},
+    {"py_entry_link", Errc::EntryPointInvalid, "/entry_point"},
+    {"py_class_missing", Errc::PluginClassMissing, "Other"},
+    {"py_class_no_plugin", Errc::NotAPlugin, "IPlugin"},
+    {"py_import_error", Errc::ImportFailed, "there_is_no_such_module"},
+    {"py_syntax_error", Errc::ImportFailed, "SyntaxError"},
+    {"py_exits_at_import", Errc::ImportFailed, "SystemExit"},
+    {"py_raises_constructor", Errc::HookFailed, "no constructor today"},
+    {"py_incompatible", Errc::PluginIncompatible, "1.0.0"},
+    {"py_needs_missing", Errc::DependencyMissing, "NobodyHasThis"},
+    {"there_is_no_such_folder", Errc::ManifestNotFound, "there_is_no_such_folder"},
+};
+
+BOOST_AUTO_TEST_CASE(broken_plugins_are_refused_with_a_reason_and_leave_nothing_behind) {
+  for (const auto& broken : cannotLoad) {
+    BOOST_TEST_CONTEXT(broken.fixture) {
+      PythonManager manager;
+      const auto loaded = manager.loadPlugin(fixture(broken.fixture));
+      BOOST_REQUIRE(!loaded);
+      BOOST_TEST((loaded.error() == broken.code), loaded.error().message());
+      BOOST_TEST(loaded.error().message().find(broken.says) != std::string::npos, loaded.error().message());
+      BOOST_TEST(manager.plugins().empty());
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(dependencies_that_are_too_old_are_named_with_both_versions) {
+  PythonManager manager;
+  BOOST_REQUIRE(manager.loadPlugin(fixture("py_good")).has_value());
+  const auto newer = manager.loadPlugin(fixture("py_needs_newer"));
+  BOOST_TEST((newer.error() == Errc::DependencyVersion));
+  BOOST_TEST(newer.error().message().find("2.0.0") != std::string::npos);
+  BOOST_TEST((manager.loadPlugin(fixture("py_same_name")).error() == Errc::DuplicatePlugin));
+}
+
+BOOST_AUTO_TEST_CASE(hooks_that_raise_or_return_false_lead_to_error_and_the_host_lives) {
+  const auto fails = [](const char* name, auto steps) {
+    BOOST_TEST_CONTEXT(name) {
+      PythonManager manager;
+      auto plugin = manager.loadPlugin(fixture(name)).value();
+      const Error error = steps(*plugin);
+      BOOST_TEST((error == Errc::HookFailed), error.message());
+      BOOST_TEST((plugin->state() == PluginState::Error));
+      return error;
+    }
+    return Error();
+  };
+  const auto raised = fails("py_raises_initialize", [](LoadedPlugin& p) { return p.initialize().error(); });
+  BOOST_TEST(raised.pythonType() == "RuntimeError");
+  BOOST_TEST(raised.traceback().find("main.py") != std::string::npos);
+  BOOST_TEST(raised.message().find("py_raises_initialize") != std::string::npos);
+  fails("py_raises_activate", [](LoadedPlugin& p) { return p.initialize() ? p.activate().error() : Error(); });
+  fails("py_raises_deactivate", [](LoadedPlugin& p) {
+    return p.initialize() && p.activate() ? p.deactivate().error() : Error();
+  });
+  fails("py_raises_cleanup", [](LoadedPlugin& p) { return p.initialize() ? p.cleanup().error() : Error(); });
+  fails("py_returns_false", [](LoadedPlugin& p) { return p.initialize().error(); });
+  fails("py_coroutine_hook", [](LoadedPlugin& p) { return p.initialize().error(); });
+  const auto exit = fails("py_exits", [](LoadedPlugin& p) { return p.initialize() ? p.activate().error() : Error(); });
+  BOOST_TEST(exit.pythonType() == "SystemExit");
+}
+
+BOOST_AUTO_TEST_CASE(a_raising_handler_stays_subscribed_and_is_reported_with_its_traceback) {
+  PythonManager manager;
+  auto plugin = manager.loadPlugin(fixture("py_raises_handler")).value();
+  BOOST_REQUIRE(plugin->initialize().has_value());
+  Inbox errors("qtforge.errors"), calls("py_raises_handler.calls");
+  auto& bus = MessageBus::instance();
+  bus.publish("py_raises_handler.in", "this");
+  bus.publish("py_raises_handler.in", "that");
+  const auto first = errors.next();
+  BOOST_TEST(first.at("plugin").as_string() == "py_raises_handler");
+  BOOST_TEST(first.at("type").as_string() == "ValueError");
+  BOOST_TEST(std::string(first.at("traceback").as_string()).find("cannot handle this") != std::string::npos);
+  errors.next();
+  bus.publish("py_raises_handler.count", nullptr);
+  BOOST_TEST(calls.next().as_int64() == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_plugin_with_its_own_lane_runs_on_its_own_thread) {
+  PythonManager manager;
+  auto plugin = manager.loadPlugin(fixture("py_own_lane")).value();
+  Inbox threads("py_own_lane.thread");
+  BOOST_REQUIRE(plugin->initialize().has_value());
+  BOOST_REQUIRE(plugin->activate().has_value());
+  const auto own = threads.next();
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("import threading\ndef me(): return threading.get_ident()").has_value());
+  BOOST_TEST((executor.callFunction<json::value>("me").value() != own));
+}
+
+BOOST_AUTO_TEST_CASE(a_flood_from_cpp_arrives_whole_and_in_order) {
+  PythonManager manager;
+  auto plugin = manager.loadPlugin(fixture("py_counter")).value();
+  BOOST_REQUIRE(plugin->initialize().has_value());
+  auto& bus = MessageBus::instance();
+  Inbox told("py_counter.told");
+  constexpr int messages = 200'000;
+  for (int n = 0; n < messages; ++n) bus.publish("py_counter.in", json::object{{"n", n}});
+  BOOST_REQUIRE(bus.drain(std::chrono::seconds(60)).has_value());
+  bus.publish("py_counter.ask", nullptr);
+  const auto result = told.next();
+  BOOST_TEST(result.at("count").as_int64() == messages);
+  BOOST_TEST(result.at("disordered").as_int64() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(bytes_inside_a_message_travel_both_ways_and_binary_is_not_copied) {
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute(R"(
+import qtforge
+bus = qtforge.MessageBus.instance()
+def start():
+    bus.subscribe("embed.binary", lambda m: bus.publish("embed.address", {
+        "sum": sum(m.data), "type": m.content_type, "readonly": m.data.readonly}))
+    bus.subscribe("embed.dict", lambda m: bus.publish("embed.back", m))
+def send(): bus.publish("embed.dict", {"a/b": [{"raw": b"\x00\xff"}], "n": 1})
+)").has_value());
+  BOOST_REQUIRE(executor.callFunction("start").has_value());
+  Inbox addresses("embed.address");
+  std::promise<Attachments> back;
+  const auto subscription = MessageBus::instance().subscribe("embed.back", [&](const Message& message) {
+    back.set_value(message.attachments());
+  }).value();
+  MessageBus::instance().publish("embed.binary", BinaryMessage{Buffer({1, 2, 3}), "image/png", "", {}});
+  const auto seen = addresses.next();
+  BOOST_TEST(seen.at("sum").as_int64() == 6);
+  BOOST_TEST(seen.at("type").as_string() == "image/png");
+  BOOST_TEST(seen.at("readonly").as_bool());
+  BOOST_REQUIRE(executor.callFunction("send").has_value());
+  const auto attachments = back.get_future().get();
+  BOOST_REQUIRE(attachments.size() == 1u);
+  BOOST_TEST(attachments[0].place == "/a~1b/0/raw");
+  BOOST_TEST((attachments[0].data == Buffer({0x00, 0xFF})));
+}
+
+BOOST_AUTO_TEST_CASE(unloading_while_messages_flood_in_neither_hangs_nor_crashes) {
+  std::atomic<bool> stop{false};
+  std::thread flood([&] {
+    while (!stop) MessageBus::instance().publish("py_counter.in", json::object{{"n", 1}});
+  });
+  for (int i = 0; i < 5; ++i) {
+    PythonManager manager;
+    auto plugin = manager.loadPlugin(fixture("py_counter")).value();
+    BOOST_TEST(plugin->initialize().has_value());
+    BOOST_TEST(plugin->activate().has_value());
+  }
+  stop = true;
+  flood.join();
+}
+
+BOOST_AUTO_TEST_SUITE_END()

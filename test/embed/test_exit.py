@@ -1,0 +1,89 @@
+"""How hosts end: cleanly, in time, the plugins cleaned up where the host gave them the chance."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/exit_scenarios"
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
+
+
+def start(scenario, tmp_path):
+    environment = {**os.environ, "QTFORGE_TEST_FILE": str(tmp_path / "notes.txt")}
+    return subprocess.Popen(
+        [PROGRAM, scenario], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def finish(process, limit=30):
+    try:
+        out, err = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        pytest.fail(f"did not end within {limit} s\n{out}\n{err}")
+    return process.returncode, out, err
+
+
+def notes(tmp_path):
+    file = tmp_path / "notes.txt"
+    return file.read_text().split("\n")[:-1] if file.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [
+        ("manager_destroyed", 0),
+        ("manager_at_namespace_scope", 0),
+        ("manager_static_in_function", 0),
+        ("manager_leaked", 0),
+        ("slow_static_destructor", 0),
+        ("handlers_running_and_threads_publishing", 0),
+        ("exit_from_handler", 3),
+        ("exit_from_lane", 3),
+        ("exception_unwinds_manager", 4),
+    ],
+)
+def test_host_ends_with_its_code_and_plugins_are_cleaned_once(scenario, code, tmp_path):
+    for _ in range(3):
+        (tmp_path / "notes.txt").unlink(missing_ok=True)
+        returned, out, err = finish(start(scenario, tmp_path))
+        assert returned == code, f"{out}\n{err}"
+        assert notes(tmp_path) == ["deactivated", "cleaned"], f"{out}\n{err}"
+        assert "did not end in time" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_host_in_order(number, tmp_path):
+    process = start("signal_ends_it", tmp_path)
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(number)
+    returned, out, err = finish(process)
+    assert returned == 128 + number, f"{out}\n{err}"
+    assert notes(tmp_path) == ["deactivated", "cleaned"]
+    assert "KeyboardInterrupt" not in err
+
+
+def test_a_stuck_plugin_is_named_output_is_flushed_and_the_process_ends(tmp_path):
+    begin = time.monotonic()
+    returned, out, err = finish(start("stuck_plugin", tmp_path))
+    assert returned == 5
+    assert "py_stuck" in err
+    assert out == "output before the end"
+    assert time.monotonic() - begin < 10
+
+
+def test_threads_of_plugins_are_waited_for(tmp_path):
+    returned, out, err = finish(start("python_thread", tmp_path))
+    assert returned == 0, f"{out}\n{err}"
+    assert sorted(notes(tmp_path)) == ["cleaned", "deactivated", "thread ended"]
+
+
+def test_a_peer_that_hangs_up_does_not_end_the_host(tmp_path):
+    returned, out, err = finish(start("sigpipe", tmp_path))
+    assert returned == 0, f"{out}\n{err}"
+    assert out == "broken pipe, and alive\n"

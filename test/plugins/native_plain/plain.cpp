@@ -1,0 +1,4 @@
+// A shared object that is no plugin: QTFORGE_PLUGIN is missing.
+
+int plainAnswer();
+int plainAnswer() { return 42; }

@@ -1,0 +1,7 @@
+"""Has another class than its manifest says."""
+
+from qtforge.core import IPlugin
+
+
+class Plugin(IPlugin):
+    pass

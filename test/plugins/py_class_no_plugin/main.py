@@ -1,0 +1,5 @@
+"""Its class is no IPlugin."""
+
+
+class Plugin:
+    pass

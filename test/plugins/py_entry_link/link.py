@@ -1,0 +1,1 @@
+../py_good/main.py

@@ -1,0 +1,3 @@
+"""Imports what is not there."""
+
+import there_is_no_such_module

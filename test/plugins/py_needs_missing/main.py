@@ -1,0 +1,7 @@
+"""Needs a plugin that is not there."""
+
+from qtforge.core import IPlugin
+
+
+class Plugin(IPlugin):
+    pass

@@ -1,0 +1,7 @@
+"""Needs a newer py_good."""
+
+from qtforge.core import IPlugin
+
+
+class Plugin(IPlugin):
+    pass

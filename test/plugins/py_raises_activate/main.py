@@ -1,0 +1,8 @@
+"""Raises in activate."""
+
+from qtforge.core import IPlugin
+
+
+class Plugin(IPlugin):
+    def activate(self):
+        raise RuntimeError("no activate today")

@@ -1,0 +1,7 @@
+"""Has the name of py_good."""
+
+from qtforge.core import IPlugin
+
+
+class Plugin(IPlugin):
+    pass
