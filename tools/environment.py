@@ -68,7 +68,8 @@ def describe_python(python: str) -> dict:
             has_venv = False
         library = os.path.join(get("LIBDIR") or "", get("LDLIBRARY") or "")
         print(json.dumps({
-            "executable": getattr(sys, "_base_executable", None) or sys.executable,
+            # One name for it, whether build/venv is active or not.
+            "executable": os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable),
             "version": sys.version, "info": sys.version_info[:2], "venv": has_venv,
             "header": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
             "shared": bool(get("Py_ENABLE_SHARED")), "library": os.path.exists(library)}))"""

@@ -82,11 +82,8 @@ class Plugin:
         Raises:
             PluginError: others depend on it.
         """
-        try:
+        if self.state is not PluginState.UNLOADED:
             _qtforge.plugin_step(self._number, "unload")
-        except PluginError as error:
-            if error.code is not ErrorCode.PLUGIN_UNLOADED:
-                raise
 
     def __enter__(self) -> Plugin:
         return self

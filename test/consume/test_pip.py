@@ -34,7 +34,7 @@ def venv(tmp_path_factory):
     return folder
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_installed_package_publishes_and_receives(venv, tmp_path):
     ran = subprocess.run([venv / "bin" / "python", "-I", "-W", "error", "-c", PROGRAM], cwd=tmp_path, text=True,
                          capture_output=True, timeout=60)
@@ -42,7 +42,7 @@ def test_installed_package_publishes_and_receives(venv, tmp_path):
     assert ran.stdout.startswith(str(venv))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_installed_libraries_look_only_beside_themselves(venv):
     libraries = list(venv.glob("lib/python*/site-packages/qtforge/*.so*"))
     assert libraries
@@ -53,7 +53,7 @@ def test_installed_libraries_look_only_beside_themselves(venv):
         assert all((library.parent / name).exists() for name in boosts), (library, boosts)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_extension_shows_its_entry_alone(venv):
     extension, = venv.glob("lib/python*/site-packages/qtforge/_qtforge.*.so")
     symbols = subprocess.run(["nm", "--dynamic", "--defined-only", extension], text=True, capture_output=True, check=True)

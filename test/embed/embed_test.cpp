@@ -66,8 +66,6 @@ struct Broken {
   const char* says;
 };
 
-std::ostream& operator<<(std::ostream& out, const Broken& broken) { return out << broken.fixture; }
-
 }  // namespace
 
 BOOST_TEST_GLOBAL_FIXTURE(StartPython);

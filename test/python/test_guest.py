@@ -256,13 +256,14 @@ def test_workers_of_multiprocessing_spawn_have_a_bus_of_their_own(program):
 def test_control_c_ends_a_program(program):
     ran = program(
         """
-        import _thread, threading, time
+        import os, signal, time
         import qtforge
         bus = qtforge.MessageBus.instance()
-        bus.subscribe("tick", lambda payload: _thread.interrupt_main())
+        bus.subscribe("tick", lambda payload: os.kill(os.getpid(), signal.SIGINT))
         try:
             bus.publish("tick", 1)
-            time.sleep(20)
+            for _ in range(400):
+                time.sleep(0.05)
         except KeyboardInterrupt:
             print("interrupted")
         """

@@ -35,6 +35,12 @@ def test_python_that_is_not_there_is_named():
     assert "/nonexistent/python3" in ran.stderr and "Traceback" not in ran.stderr
 
 
+def test_python_is_the_same_one_inside_and_outside_of_a_venv(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    inside = environment.describe_python(str(tmp_path / "bin" / "python"))
+    assert inside == environment.describe_python(inside["executable"]) == environment.describe_python(sys.executable)
+
+
 @pytest.fixture
 def bare_system(monkeypatch):
     """No compiler, no headers, no pkg-config, and no right to install them."""

@@ -5,6 +5,7 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json/serialize.hpp>
+#include <boost/json/static_resource.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <future>

@@ -56,8 +56,8 @@ class DependencySorter {
       cause_[i] = i;
       const auto [first, fresh] = byName_.emplace(nodes_[i].name, i);
       if (fresh && !find_(nodes_[i].name)) continue;
-      fail(i, Error(Errc::DuplicatePlugin, "plugin '" + nodes_[i].name + "' " +
-                                               (fresh ? "is loaded already" : "is there twice; the first one is taken")));
+      fail(i, Error(Errc::DuplicatePlugin, "plugin '" + nodes_[i].name + "' is " +
+                                               (fresh ? "loaded already" : "there twice; the first one is taken")));
       if (fresh) byName_.erase(first);  // others find the one that is loaded
     }
     for (std::size_t i = 0; i < nodes_.size(); ++i) visit(i);

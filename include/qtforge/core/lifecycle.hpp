@@ -39,7 +39,7 @@ enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Clea
 ///
 /// A hook that fails leads to Error, where Cleanup and Unload are possible. One step runs at a time: whoever wins
 /// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`.
-/// @par Thread safety  `state`, `running` and `begin` from any thread; the rest by the winner of `begin`. Nothing waits.
+/// @par Thread safety  `state`, `running`, `begin`: any thread; the rest: the winner of `begin`. Nothing waits.
 class Lifecycle {
  public:
   /// The state; while a hook runs, the one before it.

@@ -42,8 +42,8 @@ struct PluginReport {
 ///
 /// The destructor, or the end of the process if that comes first, unloads all plugins in reverse order: deactivate,
 /// cleanup, destruction, each once. Together they have Runtime's shutdown timeout for it. Hooks then run on helper
-/// threads; a plugin that is stuck is named, left to itself, and the others go on. Ended from inside a handler or timer,
-/// the hooks run on that thread.
+/// threads; a plugin that is stuck is named, left to itself, and the others go on. Ended from inside a handler or
+/// timer, the hooks run on that thread.
 /// What happens is published on `qtforge.plugins`: {"plugin", "event", "message", "traceback"} with the events loaded,
 /// initialized, activated, deactivated, cleaned, unloaded, error.
 /// @par Thread safety  any thread, but for the destructor. No lock is held while plugin code runs.

@@ -5,7 +5,22 @@
 
 #include <qtforge/utils/config.hpp>
 
+#include <cxxabi.h>
+#include <unistd.h>
+
 namespace qtforge::inline QTFORGE_ABI::python {
+
+/// Runs `f`, which may take the GIL or run Python code. Until 3.13 Python ends a thread that wants the GIL of an
+/// interpreter that finalizes by an unwinding that aborts the process at the first `noexcept` or `catch (...)`. Such a
+/// thread stays here instead, as Python lets it from 3.14 on.
+template <class F>
+decltype(auto) orStay(F&& f) {
+  try {
+    return f();
+  } catch (const abi::__forced_unwind&) {
+    for (;;) pause();
+  }
+}
 
 /// Says that the calling thread holds the GIL already, as in every function that Python calls.
 struct GilHeld {};
@@ -14,7 +29,7 @@ struct GilHeld {};
 /// compile. Never make one while holding a lock.
 class Gil {
  public:
-  Gil() noexcept : state_(PyGILState_Ensure()), taken_(true) {}
+  Gil() noexcept : state_(orStay([] { return PyGILState_Ensure(); })), taken_(true) {}
   explicit Gil(GilHeld) noexcept : state_(PyGILState_LOCKED), taken_(false) {}
   Gil(const Gil&) = delete;
   Gil& operator=(const Gil&) = delete;
@@ -34,7 +49,7 @@ class GilRelease {
   GilRelease(const GilRelease&) = delete;
   GilRelease& operator=(const GilRelease&) = delete;
   ~GilRelease() {
-    if (state_) PyEval_RestoreThread(state_);
+    if (state_) orStay([this] { PyEval_RestoreThread(state_); });
   }
 
  private:

@@ -88,9 +88,7 @@ class Lane {
   }
 
  private:
-  static inline const qtforge::detail::ExecutorTable executorTable{
-      [](void* self, qtforge::detail::Task task) { static_cast<Lane*>(self)->post(task); }, nullptr,
-      [](void* self) { return static_cast<Lane*>(self)->here(); }};
+  static const qtforge::detail::ExecutorTable executorTable;
 
   static std::mutex& waitMutex() {
     static auto* mutex = new std::mutex();  // guards every lane's waitingFor_
@@ -115,5 +113,9 @@ class Lane {
   Lane* waitingFor_ = nullptr;
   qtforge::detail::BoundedThreads threads_;
 };
+
+inline constexpr qtforge::detail::ExecutorTable Lane::executorTable{
+    [](void* self, qtforge::detail::Task task) { static_cast<Lane*>(self)->post(task); }, nullptr,
+    [](void* self) { return static_cast<Lane*>(self)->here(); }};
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

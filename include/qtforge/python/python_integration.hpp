@@ -52,7 +52,7 @@ class PythonIntegration {
     else if (auto started = start(config); !started) return started;
     state.started = true;
     state.config = config;
-    publishBridge();
+    offerPackage();
     qtforge::detail::registerExitHook();
     return {};
   }
@@ -99,6 +99,8 @@ class PythonIntegration {
     PyPreConfig pre;
     PyPreConfig_InitIsolatedConfig(&pre);
     pre.utf8_mode = 1;
+    // Python's own allocator hides what its objects hold from a sanitizer.
+    if constexpr (std::string_view(QTFORGE_DETAIL_SANITIZER) != "none") pre.allocator = PYMEM_ALLOCATOR_MALLOC;
     if (const auto status = Py_PreInitialize(&pre); PyStatus_Exception(status)) return failed(status);
     PyConfig settings;
     PyConfig_InitIsolatedConfig(&settings);
@@ -132,8 +134,14 @@ class PythonIntegration {
     return {};
   }
 
-  static void publishBridge() {
+  // Lets code import the package `qtforge` and the package find this host: after the environment's own.
+  static void offerPackage() {
     const Gil gil;
+#if defined(QTFORGE_PACKAGE_DIR)
+    PyObject* path = PySys_GetObject("path");
+    const Ref folder = Ref::steal(PyUnicode_FromString(QTFORGE_PACKAGE_DIR));
+    if (path && folder && PySequence_Contains(path, folder.get()) == 0) PyList_Append(path, folder.get());
+#endif
     const Ref capsule = Ref::steal(
         PyCapsule_New(const_cast<Bridge*>(&detail::bridgeTable()), bridgeCapsule, nullptr));
     if (capsule) PySys_SetObject(bridgeAttribute, capsule.get());

@@ -18,7 +18,7 @@ enum class LogLevel : std::int32_t { Trace = 0, Debug = 1, Info = 2, Warning = 3
   return index < 0 || index > 5 ? "?" : names[index];
 }
 
-/// Writes under one name; plugins get theirs from IPlugin::log(). Cheap to make.
+/// Writes under one name; a plugin makes its own. Cheap to make.
 ///
 /// @par Thread safety  any thread. Sinks run on the calling thread, so a call may block as long as a sink does.
 class Logger {

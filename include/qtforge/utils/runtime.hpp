@@ -74,7 +74,7 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
       : client(owner), timer_(context), interval_(interval), tick_(tick) {}
   TimerCore(const TimerCore&) = delete;
   TimerCore& operator=(const TimerCore&) = delete;
-  ~TimerCore() { tick_.destroy(tick_.self); }
+  ~TimerCore() { destroyTick(); }
 
   void start() {
     std::lock_guard lock(mutex_);
@@ -87,12 +87,25 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
     std::unique_lock lock(mutex_);
     stopped_ = true;
     timer_.cancel();
-    if (caller_ != std::this_thread::get_id()) idle_.wait(lock, [&] { return caller_ == std::thread::id(); });
+    if (caller_ == std::this_thread::get_id()) return;  // call() destroys the tick when it is over
+    idle_.wait(lock, [&] { return caller_ == std::thread::id(); });
+    lock.unlock();
+    destroyTick();
   }
 
   void* const client;
 
  private:
+  // The tick is code and data of a plugin: it goes when the timer stops, not when the io_context drops its wait.
+  void destroyTick() {
+    Callback tick;
+    {
+      std::lock_guard lock(mutex_);
+      std::swap(tick, tick_);
+    }
+    if (tick.destroy) tick.destroy(tick.self);
+  }
+
   void wait() {
     timer_.async_wait([self = shared_from_this()](boost::system::error_code) { self->call(); });
   }
@@ -104,10 +117,16 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
       caller_ = std::this_thread::get_id();
     }
     tick_.call(tick_.self);
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (stopped_) {
+      lock.unlock();
+      destroyTick();
+      lock.lock();
+      caller_ = {};
+      idle_.notify_all();
+      return;
+    }
     caller_ = {};
-    idle_.notify_all();
-    if (stopped_) return;
     // At the interval's multiples; those that passed meanwhile are left out.
     auto next = timer_.expiry() + interval_;
     if (const auto now = std::chrono::steady_clock::now(); next <= now) next = now + interval_;
@@ -115,7 +134,7 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
     wait();
   }
 
-  std::mutex mutex_;  // guards all below but tick_
+  std::mutex mutex_;  // guards all below; tick_ is called without it
   std::condition_variable idle_;
   boost::asio::steady_timer timer_;
   const std::chrono::nanoseconds interval_;

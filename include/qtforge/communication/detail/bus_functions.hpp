@@ -20,7 +20,9 @@ struct BusFunctions {
 
   static std::int32_t publish(void* bus, void* client, PublishArgs* args, Delivery* delivery, ErrorSink sink) {
     return guarded(sink, [&] {
-      return core(bus).publish(clientOr(client, core(bus)), *args, *delivery, BusCore::Authority::User);
+      // A publisher may outlive the handle of its bus, not the core.
+      auto& target = args->publisher ? *static_cast<BusCore::PublisherCore*>(args->publisher)->bus : core(bus);
+      return target.publish(clientOr(client, target), *args, *delivery, BusCore::Authority::User);
     });
   }
 

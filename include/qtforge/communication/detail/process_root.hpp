@@ -56,6 +56,7 @@ class ProcessRoot : public Root {
   }
 
   std::atomic<const PythonTable*> pythonTable{nullptr};
+  const pid_t process = getpid();
   std::atomic<void*> interpreter{nullptr};  // python/detail/interpreter.hpp
 
   static ProcessRoot& current() noexcept { return *static_cast<ProcessRoot*>(findRoot()); }
@@ -70,23 +71,9 @@ class ProcessRoot : public Root {
     logTable.write(nullptr, level, std::string_view("qtforge.bus"), std::string_view(text), {}, 0);
   }
 
-  static inline const ExecutorTable executorTable{
-      [](void*, Task task) { boost::asio::post(current().runtime().executor(), UniqueTask(task)); }, nullptr, nullptr};
-
-  static inline const RuntimeTable runtimeTable{
-      [](Task task) { boost::asio::post(current().runtime().executor(), UniqueTask(task)); },
-      [](void* client, std::int64_t nanoseconds, Callback tick) -> void* {
-        return current().runtime().startTimer(client, std::chrono::nanoseconds(nanoseconds), tick);
-      },
-      [](void* timer) { current().runtime().stopTimer(static_cast<TimerCore*>(timer)); }};
-
-  static inline const LogTable logTable{
-      [](void*, std::int32_t level, Text logger, Text message, Text file, std::uint32_t line) {
-        auto& log = current().log();
-        if (!log.enabled(static_cast<LogLevel>(level))) return;
-        log.write({static_cast<LogLevel>(level), logger, message, file, line, std::chrono::system_clock::now()});
-      },
-      [](std::int32_t level) { return current().log().enabled(static_cast<LogLevel>(level)); }};
+  static const ExecutorTable executorTable;
+  static const RuntimeTable runtimeTable;
+  static const LogTable logTable;
 
   Runtime runtime_;
   LogCore log_;
@@ -95,9 +82,27 @@ class ProcessRoot : public Root {
   std::vector<KnownClient> clients_;
 };
 
+inline constexpr ExecutorTable ProcessRoot::executorTable{
+    [](void*, Task task) { boost::asio::post(current().runtime().executor(), UniqueTask(task)); }, nullptr, nullptr};
+
+inline constexpr RuntimeTable ProcessRoot::runtimeTable{
+    [](Task task) { boost::asio::post(current().runtime().executor(), UniqueTask(task)); },
+    [](void* client, std::int64_t nanoseconds, Callback tick) -> void* {
+      return current().runtime().startTimer(client, std::chrono::nanoseconds(nanoseconds), tick);
+    },
+    [](void* timer) { current().runtime().stopTimer(static_cast<TimerCore*>(timer)); }};
+
+inline constexpr LogTable ProcessRoot::logTable{
+    [](void*, std::int32_t level, Text logger, Text message, Text file, std::uint32_t line) {
+      auto& log = current().log();
+      if (!log.enabled(static_cast<LogLevel>(level))) return;
+      log.write({static_cast<LogLevel>(level), logger, message, file, line, std::chrono::system_clock::now()});
+    },
+    [](std::int32_t level) { return current().log().enabled(static_cast<LogLevel>(level)); }};
+
 inline void endProcess(int status, void*) {
   auto* root = __atomic_load_n(&qtforge_root_v1, __ATOMIC_ACQUIRE);
-  if (!root) return;
+  if (!root || static_cast<ProcessRoot*>(root)->process != getpid()) return;  // a forked child has none of the threads
   const auto stuck = static_cast<ProcessRoot*>(root)->shutdown().run();
   if (stuck.empty()) return;
   // What is stuck would meet static destructors: leave without them, with what was written so far.

@@ -136,8 +136,10 @@ class SubscriptionCore {
   std::atomic<std::uint64_t> refused{0};  // direct calls not made: nested too deeply
 
  private:
-  static constexpr std::size_t batchSize = 64;       // messages per lock of the mailbox
-  static constexpr std::size_t batchesPerTurn = 16;  // then others on the executor have their turn
+  static constexpr std::size_t largestBatch = 64;  // messages per lock of the mailbox
+  static constexpr std::size_t batchesPerTurn = 16;
+  // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
+  static constexpr std::chrono::milliseconds turnLimit{10};
 
   // Marks that this thread calls `subscription`, if it has not ended.
   class Call {
@@ -295,13 +297,16 @@ class SubscriptionCore {
     bool handleNext() {
       auto& messages = subscription.batch_;
       if (at == messages.size()) {
-        if (batches == batchesPerTurn) {
-          cut = true;
-          return false;
+        if (batches > 0) {
+          const bool slow = std::chrono::steady_clock::now() - begin > turnLimit;
+          auto& size = subscription.batchSize_;
+          size = slow ? std::max<std::size_t>(1, size / 2) : std::min(largestBatch, size * 2);
+          cut = slow || batches == batchesPerTurn;
+          if (cut) return false;
         }
         ++batches;
         at = 0;
-        if (!subscription.mailbox_.take(messages, batchSize)) return false;
+        if (!subscription.mailbox_.take(messages, subscription.batchSize_)) return false;
       }
       if (subscription.closed()) {
         messages.clear();
@@ -319,6 +324,7 @@ class SubscriptionCore {
     std::uint64_t thread;
     std::size_t at = subscription.batch_.size();
     std::size_t batches = 0;
+    const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
     bool cut = false;
   };
 
@@ -337,7 +343,8 @@ class SubscriptionCore {
   const std::int64_t blockTimeout_;
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
-  std::vector<Message> batch_;  // the consumer's
+  std::vector<Message> batch_;   // the consumer's
+  std::size_t batchSize_ = 1;    // likewise: grows while the handler is quick
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> closed_{false};
   std::atomic<bool> detached_{false};

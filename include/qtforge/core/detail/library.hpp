@@ -3,6 +3,7 @@
 // whether it really went.
 
 #include <qtforge/communication/buffer.hpp>
+#include <qtforge/core/detail/bounded_end.hpp>
 #include <qtforge/core/detail/file.hpp>
 #include <qtforge/utils/detail/root.hpp>
 #include <qtforge/utils/log.hpp>
@@ -83,6 +84,11 @@ class Library : public Lease {
     forget();
     // What still runs in the library (static destructors, threads it forgot) speaks as the host.
     if (const auto* host = findRoot()) __atomic_store_n(&root_.client, host->client, __ATOMIC_RELEASE);
+    if (OpenFiles::instance().keptMapped()) return;
+    if (isInsideCallback()) {  // maybe one of the plugin's: its code is on this stack
+      Logger(logger()).info("'" + path_ + "' stays mapped: its plugin was unloaded from inside a handler or timer");
+      return;
+    }
     if (count.fetch_sub(1, std::memory_order_acq_rel) == 1) return close();
     Logger(logger()).debug("'" + path_ + "' stays mapped while others hold what its code made");
   }

@@ -37,11 +37,12 @@ inline Ref envelopeOf(Arrival& arrival, const Gil& gil) {
   const Ref headers = objectToPython(message.headers(), gil);
   if (!payload || !headers) return {};
   const double time = std::chrono::duration<double>(message.time().time_since_epoch()).count();
-  const auto topic = message.topic(), sender = message.sender(), reply = message.replyTo();
-  return Ref::steal(PyObject_CallFunction(
-      type, "s#Os#KdOs#", topic.data(), static_cast<Py_ssize_t>(topic.size()), payload.get(), sender.data(),
-      static_cast<Py_ssize_t>(sender.size()), static_cast<unsigned long long>(message.id()), time, headers.get(),
-      reply.data(), static_cast<Py_ssize_t>(reply.size())));
+  const Ref topic = textToPython(message.topic()), sender = textToPython(message.sender()),
+            reply = textToPython(message.replyTo());
+  if (!topic || !sender || !reply) return {};
+  return Ref::steal(PyObject_CallFunction(type, "OOOKdOO", topic.get(), payload.get(), sender.get(),
+                                          static_cast<unsigned long long>(message.id()), time, headers.get(),
+                                          reply.get()));
 }
 
 /// A Python callable as the handler of a subscription.
@@ -77,7 +78,9 @@ class PythonHandler {
 
   expected<void> call(Arrival& arrival, const Gil& gil) {
     const Ref argument = envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
-    const Ref result = argument ? Ref::steal(PyObject_CallFunctionObjArgs(callable_.get(), argument.get(), nullptr)) : Ref();
+    if (!argument) return takePythonError("Python handler", gil, Errc::HandlerFailed);
+    const Ref result =
+        Ref::steal(orStay([&] { return PyObject_CallFunctionObjArgs(callable_.get(), argument.get(), nullptr); }));
     if (result) return {};
     return takePythonError("Python handler", gil, Errc::HandlerFailed);
   }
@@ -156,7 +159,7 @@ class PythonSubscriptions {
 /// Lets a publisher's or waiter's GIL go while it waits.
 struct GilYield {
   qtforge::detail::Yield yield{this, [](void* self) { static_cast<GilYield*>(self)->state = PyEval_SaveThread(); },
-                               [](void* self) { PyEval_RestoreThread(static_cast<GilYield*>(self)->state); }};
+                               [](void* self) { orStay([&] { PyEval_RestoreThread(static_cast<GilYield*>(self)->state); }); }};
   PyThreadState* state = nullptr;
 };
 
@@ -169,12 +172,15 @@ inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
 }
 
 /// The plugin whose code runs, else the one whose module the running Python function belongs to; may be null.
-inline std::shared_ptr<PluginContext> callingPlugin(const Gil& gil) {
+inline std::shared_ptr<PluginContext> callingPlugin(const Gil&) {
   if (auto* context = PluginScope::current()) return context->shared_from_this();
   PyObject* globals = PyEval_GetGlobals();
   PyObject* name = globals ? PyDict_GetItemString(globals, "__name__") : nullptr;
-  if (!name || !PyUnicode_Check(name)) return nullptr;
-  return Interpreter::find()->pluginOfModule(textOf(name, gil));
+  Py_ssize_t size = 0;
+  const char* text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : nullptr;
+  if (text) return Interpreter::find()->pluginOfModule({text, static_cast<std::size_t>(size)});
+  PyErr_Clear();
+  return nullptr;
 }
 
 inline std::optional<std::string_view> textArgument(PyObject* object, const char* what) {
@@ -266,6 +272,8 @@ inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* rep
     if (!PyDict_Check(headers)) return PyErr_Format(PyExc_TypeError, "headers: dict expected, not %s", Py_TYPE(headers)->tp_name);
     auto converted = fromPython(headers, "headers", gil);
     if (!converted) return raise(converted.error(), gil);
+    if (!converted->attachments.empty())
+      return PyErr_Format(PyExc_TypeError, "headers%s: bytes belong into the payload", converted->attachments[0].place.c_str());
     head = std::move(*converted);
     args.headers = &head.json.get_object();
   }
@@ -387,12 +395,18 @@ inline PyObject* bridgeDrain(double seconds) {
     PyErr_SetString(PyExc_ValueError, "timeout: 0 to 1e6 seconds expected");
     return nullptr;
   }
-  GilYield yield;
-  Error error;
-  if (root().bus->drain(root().busCore, static_cast<std::int64_t>(seconds * 1e9), &yield.yield,
-                        qtforge::detail::sinkInto(error)) != 0)
-    return raise(error, gil);
-  Py_RETURN_NONE;
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  constexpr std::chrono::nanoseconds slice = std::chrono::milliseconds(50);  // then Ctrl-C is looked at
+  for (;;) {
+    GilYield yield;
+    Error error;
+    const auto left = std::min<std::chrono::nanoseconds>(slice, deadline - Clock::now());
+    if (root().bus->drain(root().busCore, left.count(), &yield.yield, qtforge::detail::sinkInto(error)) == 0)
+      Py_RETURN_NONE;
+    if (!(error == Errc::TimedOut) || Clock::now() >= deadline) return raise(error, gil);
+    if (PyErr_CheckSignals() != 0) return nullptr;
+  }
 }
 
 inline PyObject* bridgeBusStats() {

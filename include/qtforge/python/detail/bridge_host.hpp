@@ -13,7 +13,7 @@ template <class... Args, PyObject* (*function)(Args...)>
 struct Guarded<function> {
   static PyObject* call(Args... args) noexcept {
     try {
-      return function(args...);
+      return orStay([&] { return function(args...); });
     } catch (const std::bad_alloc&) {
       PyErr_NoMemory();
     } catch (const std::exception& e) {

@@ -34,7 +34,7 @@ struct ExecutorFunctions {
       const Gil gil;
       const Ref compiled = Ref::steal(Py_CompileString(source.c_str(), name.c_str(), Py_file_input));
       auto* globals = static_cast<PyObject*>(executor);
-      const Ref done = Ref::steal(compiled ? PyEval_EvalCode(compiled.get(), globals, globals) : nullptr);
+      const Ref done = Ref::steal(compiled ? orStay([&] { return PyEval_EvalCode(compiled.get(), globals, globals); }) : nullptr);
       if (!done) return takePythonError("execute", gil);
       return {};
     });
@@ -60,7 +60,7 @@ struct ExecutorFunctions {
         if (!argument) return takePythonError(function + "(): argument " + std::to_string(i), gil, Errc::ConversionFailed);
         PyTuple_SET_ITEM(packed.get(), static_cast<Py_ssize_t>(i), argument.release());
       }
-      const Ref returned = Ref::steal(packed ? PyObject_CallObject(callable.get(), packed.get()) : nullptr);
+      const Ref returned = Ref::steal(packed ? orStay([&] { return PyObject_CallObject(callable.get(), packed.get()); }) : nullptr);
       if (!returned) return takePythonError(function + "()", gil);
       auto converted = fromPython(returned.get(), function + "()", gil);
       if (!converted) return converted.error();

@@ -60,7 +60,7 @@ class Interpreter {
       interpreter->sharedLane().post({object,
                                       [](void* held) {
                                         const Gil gil;
-                                        Py_DECREF(static_cast<PyObject*>(held));
+                                        orStay([&] { Py_DECREF(static_cast<PyObject*>(held)); });
                                       },
                                       [](void*) {}});
     }, std::memory_order_release);

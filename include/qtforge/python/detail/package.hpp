@@ -6,39 +6,22 @@
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
-/// Imports the package `qtforge` of the environment, else the copy that was installed with the headers.
+/// Imports the package `qtforge`: the environment's, else the copy that was installed with the headers.
 ///
 /// @return nothing, or
 ///   - Errc::PackageMissing   naming the interpreter and what to do
 ///   - Errc::PackageMismatch  it is there but cannot be imported: the message says why
 inline expected<void> ensurePackage(const Gil& gil) {
-  Ref module = Ref::steal(PyImport_ImportModule("qtforge"));
+  const Ref module = Ref::steal(PyImport_ImportModule("qtforge"));
   if (module) return {};
-  const auto missing = [&] {
-    if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) return false;
-    const Ref exception = takeException(gil);
-    const Ref name = Ref::steal(PyObject_GetAttrString(exception.get(), "name"));
-    const bool ours = name && PyUnicode_Check(name.get()) && textOf(name.get(), gil) == "qtforge";
-    PyErr_Clear();
-    if (!ours) PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
-    return ours;
-  };
-  if (missing()) {
-#if defined(QTFORGE_PACKAGE_DIR)
-    PyObject* path = PySys_GetObject("path");
-    const Ref folder = Ref::steal(PyUnicode_FromString(QTFORGE_PACKAGE_DIR));
-    if (path && folder && PyList_Append(path, folder.get()) == 0) module = Ref::steal(PyImport_ImportModule("qtforge"));
-    if (module) return {};
-    if (missing())
-#endif
-    {
-      PyObject* executable = PySys_GetObject("executable");
-      const auto python = executable && executable != Py_None ? textOf(executable, gil) : std::string("python");
-      return Error(Errc::PackageMissing,
-                   "'" + python + "' has no package qtforge; install it there: " + python + " -m pip install qtforge");
-    }
-  }
-  return takePythonError("import of the package qtforge", gil, Errc::PackageMismatch);
+  if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError))
+    return takePythonError("import of the package qtforge", gil, Errc::PackageMismatch);
+  const Error error = takePythonError("import of the package qtforge", gil, Errc::PackageMismatch);
+  if (error.message().find("'qtforge'") == std::string::npos) return error;  // it is there and lacks another
+  PyObject* executable = PySys_GetObject("executable");
+  const auto python = executable && executable != Py_None ? textOf(executable, gil) : std::string("python");
+  return Error(Errc::PackageMissing,
+               "'" + python + "' has no package qtforge; install it there: " + python + " -m pip install qtforge");
 }
 
 /// Whether `object` is an instance (or a subclass) of qtforge.core.IPlugin; -1 with a Python error set.
@@ -94,13 +77,12 @@ inline expected<Ref> makePlugin(PyObject* plugins, const Manifest& manifest, con
   for (const auto& addition : manifest.pythonConfig.sysPathAdditions)
     listed = listed && add((manifest.folder / addition).lexically_normal());
   const Ref file = Ref::steal(PyUnicode_DecodeFSDefault(entry.c_str()));
-  const Ref module = Ref::steal(listed && file ? PyObject_CallMethod(plugins, "load", "sOO", manifest.name.c_str(),
-                                                                     paths.get(), file.get())
-                                               : nullptr);
+  const auto load = [&] { return PyObject_CallMethod(plugins, "load", "sOO", manifest.name.c_str(), paths.get(), file.get()); };
+  const Ref module = Ref::steal(listed && file ? orStay(load) : nullptr);
   if (!module) return takePythonError("import of " + manifest.entryPoint, gil, Errc::ImportFailed);
   auto factory = findFactory(module.get(), manifest, gil);
   if (!factory) return factory.error();
-  Ref object = Ref::steal(PyObject_CallObject(factory->get(), nullptr));
+  Ref object = Ref::steal(orStay([&] { return PyObject_CallObject(factory->get(), nullptr); }));
   if (!object) return takePythonError("constructor", gil, Errc::HookFailed);
   const int plugin = isPlugin(object.get(), &PyObject_IsInstance, gil);
   if (plugin < 0) return takePythonError("create_plugin()", gil, Errc::NotAPlugin);

@@ -76,7 +76,7 @@ class PythonPlugin final : public IPlugin {
 
   // None and what counts as true mean success.
   static expected<void> callHook(PyObject* plugin, const char* method, const Gil& gil) {
-    const Ref result = Ref::steal(PyObject_CallMethod(plugin, method, nullptr));
+    const Ref result = Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); }));
     if (!result) return takePythonError("raised", gil);
     if (PyCoro_CheckExact(result.get())) {
       const Ref closed = Ref::steal(PyObject_CallMethod(result.get(), "close", nullptr));
