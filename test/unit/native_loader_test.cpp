@@ -8,10 +8,12 @@
 #include <boost/json/serialize.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -242,6 +244,45 @@ BOOST_AUTO_TEST_CASE(a_plugin_that_refuses_the_interface_is_not_loaded) {
   BOOST_REQUIRE(!loaded);
   BOOST_TEST((loaded.error() == Errc::PluginIncompatible));
   BOOST_TEST(contains(loaded.error().message(), pluginApiVersion));
+}
+
+BOOST_AUTO_TEST_CASE(unloading_a_plugin_whose_timer_runs_leaves_no_call_into_its_library) {
+  std::atomic<int> heard{0};
+  const auto subscription = MessageBus::instance().subscribe("native_timer.bytes", [&](const BinaryMessage& message) {
+    if (message.data.size() == 3) ++heard;
+  }).value();
+  for (int round = 0; round < 100; ++round) {
+    PluginManager manager;
+    auto plugin = manager.loadPlugin(test::fixture("timer")).value();
+    BOOST_REQUIRE(plugin->initialize().has_value());
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (const int before = heard; heard == before && std::chrono::steady_clock::now() < limit;) std::this_thread::yield();
+  }
+  BOOST_TEST(heard >= 100);
+}
+
+BOOST_AUTO_TEST_CASE(bytes_that_a_plugin_made_keep_its_library_until_the_last_reader_lets_go) {
+  std::optional<BinaryMessage> kept;
+  std::mutex mutex;
+  auto subscription = MessageBus::instance().subscribe("native_timer.bytes", [&](const BinaryMessage& message) {
+    std::lock_guard lock(mutex);
+    kept = message;
+  }, {.delivery = DeliveryMode::Direct}).value();
+  {
+    PluginManager manager;
+    BOOST_REQUIRE(manager.loadPlugin(test::fixture("timer")).value()->initialize().has_value());
+    for (bool have = false; !have;) {
+      std::lock_guard lock(mutex);
+      have = kept.has_value();
+    }
+  }
+  subscription.unsubscribe();
+  BOOST_TEST(mapped(test::library("timer")));
+  BOOST_TEST(kept->data[2] == 3);
+  kept.reset();
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);  // a runtime thread unmaps it
+  while (mapped(test::library("timer")) && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+  BOOST_TEST(!mapped(test::library("timer")));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -18,11 +18,12 @@ enum class LogLevel : std::int32_t { Trace = 0, Debug = 1, Info = 2, Warning = 3
   return index < 0 || index > 5 ? "?" : names[index];
 }
 
-/// Writes under one name; a plugin makes its own. Cheap to make.
+/// Writes under one name: by default that of the plugin it is used in, "host" in a program. Cheap to make.
 ///
 /// @par Thread safety  any thread. Sinks run on the calling thread, so a call may block as long as a sink does.
 class Logger {
  public:
+  Logger() = default;
   explicit Logger(std::string name) : name_(std::move(name)) {}
 
   using Where = std::source_location;
@@ -48,6 +49,7 @@ class Logger {
     }
   }
 
+  /// The name it was given; empty for the default.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
  private:

@@ -163,6 +163,11 @@ class Runtime {
     return context_.get_executor();
   }
 
+  /// Whether the calling thread is one of the workers.
+  [[nodiscard]] bool isWorker() {
+    return running_.load(std::memory_order_acquire) && context_.get_executor().running_in_this_thread();
+  }
+
   /// How many threads to run, before the first use; at least 1. Default: one per processor, at least 2, at most 8.
   /// @return nothing, or Errc::InvalidArgument for 0 or once they run
   expected<void> setThreads(std::size_t count) {

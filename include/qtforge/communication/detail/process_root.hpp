@@ -50,6 +50,10 @@ class ProcessRoot : public Root {
   void closeClient(Client* closing) {
     bus_->unsubscribeAll(*closing, nullptr);
     runtime_.stopTimersOf(closing);
+    // Publishers may still be about to use an executor that is the client's code. Half a second is ages for one, unless
+    // it waits for a full mailbox.
+    ThreadRecords::instance().synchronize(ThreadRecords::mine(),
+                                          std::chrono::steady_clock::now() + std::chrono::milliseconds(500));
     std::lock_guard lock(clientsMutex_);
     for (auto& known : clients_)
       if (known.client.get() == closing) known.open = false;
@@ -93,9 +97,10 @@ inline constexpr RuntimeTable ProcessRoot::runtimeTable{
     [](void* timer) { current().runtime().stopTimer(static_cast<TimerCore*>(timer)); }};
 
 inline constexpr LogTable ProcessRoot::logTable{
-    [](void*, std::int32_t level, Text logger, Text message, Text file, std::uint32_t line) {
+    [](void* client, std::int32_t level, Text logger, Text message, Text file, std::uint32_t line) {
       auto& log = current().log();
       if (!log.enabled(static_cast<LogLevel>(level))) return;
+      if (logger.size == 0 && client) logger = static_cast<Client*>(client)->name();
       log.write({static_cast<LogLevel>(level), logger, message, file, line, std::chrono::system_clock::now()});
     },
     [](std::int32_t level) { return current().log().enabled(static_cast<LogLevel>(level)); }};

@@ -9,9 +9,11 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #if defined(__linux__) && !defined(__SANITIZE_THREAD__)
@@ -100,6 +102,25 @@ class ThreadRecords {
       });
     }
     for (const auto& item : free) item.free(item.object);
+  }
+
+  /// Waits until all readers that are under way have left, the caller's own reading aside, then frees the retired. For
+  /// code that goes away with its library; false, and some of it may still be needed, at the deadline.
+  bool synchronize(const ThreadRecord& mine, std::chrono::steady_clock::time_point deadline) {
+    const auto before = epoch_.fetch_add(1, std::memory_order_acq_rel);
+    heavyBarrier();
+    for (;;) {
+      bool reading = false;
+      forEach([&](ThreadRecord& record) {
+        const auto epoch = record.epoch.load(std::memory_order_acquire);
+        reading = reading || (&record != &mine && epoch != 0 && epoch <= before);
+      });
+      if (!reading) break;
+      if (std::chrono::steady_clock::now() >= deadline) return false;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    reclaim();
+    return true;
   }
 
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }

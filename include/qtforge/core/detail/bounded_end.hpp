@@ -39,7 +39,7 @@ class DoneFlag {
 /// would wait for it, and it for the helper thread.
 inline bool isInsideCallback() {
   return ThreadRecords::mine().callDepth > 0 ||
-         processRoot().runtime().executor().running_in_this_thread();
+         processRoot().runtime().isWorker();
 }
 
 enum class Ending { Object, Process };

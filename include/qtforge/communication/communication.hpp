@@ -1,0 +1,7 @@
+#pragma once
+// qtforge/communication/communication.hpp: topics, messages and the bus.
+
+#include <qtforge/communication/buffer.hpp>
+#include <qtforge/communication/message.hpp>
+#include <qtforge/communication/message_bus.hpp>
+#include <qtforge/communication/topic.hpp>

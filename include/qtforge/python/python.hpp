@@ -1,0 +1,7 @@
+#pragma once
+// qtforge/python/python.hpp: Python in a C++ program: the interpreter, its plugins, and calls into it.
+
+#include <qtforge/python/python_executor.hpp>
+#include <qtforge/python/python_integration.hpp>
+#include <qtforge/python/python_plugin_loader.hpp>
+#include <qtforge/python/python_value.hpp>

@@ -1,0 +1,134 @@
+// Errors, the log, timers, buffers: what the layers above stand on.
+
+#include <qtforge/communication/message_bus.hpp>
+#include <qtforge/fwd.hpp>
+#include <qtforge/utils/timer.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <latch>
+#include <numeric>
+
+using namespace qtforge;
+
+BOOST_AUTO_TEST_SUITE(utils)
+
+BOOST_AUTO_TEST_CASE(errors_are_cheap_comparable_and_error_codes_too) {
+  const Error none, plain("it broke"), coded(Errc::TimedOut, "waited for x");
+  BOOST_TEST((none == Errc::Ok));
+  BOOST_TEST(none.message().empty());
+  BOOST_TEST((plain == Errc::Failed));
+  BOOST_TEST(coded.within("drain").message() == "drain: waited for x");
+  BOOST_TEST((coded.within("drain") == Errc::TimedOut));
+  const boost::system::error_code code = coded;
+  BOOST_TEST((code == Errc::TimedOut));
+  BOOST_TEST(std::string(code.category().name()) == "qtforge");
+  BOOST_TEST(code.message() == "timed out");
+}
+
+BOOST_AUTO_TEST_CASE(value_of_an_error_throws_it) {
+  const auto fail = []() -> expected<int> { return Error(Errc::NameNotFound, "no x here"); };
+  BOOST_CHECK_EXCEPTION(fail().value(), Exception, [](const Exception& e) {
+    return e.error() == Errc::NameNotFound && std::string(e.what()) == "no x here";
+  });
+  const auto text = []() -> expected<std::string> {
+    std::string s = "a text is a value";
+    return s;
+  };
+  BOOST_TEST(text().value() == "a text is a value");
+}
+
+BOOST_AUTO_TEST_CASE(the_log_filters_by_level_and_names_who_speaks) {
+  std::vector<std::string> lines;
+  setLogSinks({[&](const LogRecord& record) {
+    lines.push_back(std::string(toString(record.level)) + " " + std::string(record.logger) + ": " + std::string(record.message));
+  }});
+  setLogLevel(LogLevel::Warning);
+  const Logger logger("mine");
+  logger.info("quiet");
+  logger.warning("loud");
+  Logger().error("by the host");
+  BOOST_TEST(!Logger::enabled(LogLevel::Info));
+  setLogLevel(LogLevel::Info);
+  setLogSinks({});
+  BOOST_TEST((lines == std::vector<std::string>{"WARNING mine: loud", "ERROR host: by the host"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_sink_that_throws_does_not_end_the_others) {
+  int calls = 0;
+  setLogSinks({[](const LogRecord&) { throw std::runtime_error("full disk"); }, [&](const LogRecord&) { ++calls; }});
+  Logger("x").error("y");
+  setLogSinks({});
+  BOOST_TEST(calls == 1);
+}
+
+BOOST_AUTO_TEST_CASE(timers_repeat_until_they_stop_and_survive_exceptions) {
+  setLogSinks({});
+  auto captured = std::make_shared<std::atomic<int>>(0);
+  std::latch three(3);
+  auto timer = Timer::every(std::chrono::milliseconds(1), [captured, &three] {
+    if (++*captured <= 3) three.count_down();
+    throw std::runtime_error("every time");
+  }).value();
+  three.wait();
+  timer.stop();
+  BOOST_TEST(captured.use_count() == 1);
+  const int calls = *captured;
+  BOOST_TEST(calls >= 3);
+  BOOST_TEST((Timer::every(std::chrono::microseconds(1), [] {}).error() == Errc::InvalidArgument));
+}
+
+BOOST_AUTO_TEST_CASE(a_timer_may_stop_itself) {
+  auto timer = std::make_shared<Timer>();
+  auto captured = std::make_shared<int>(0);
+  std::latch set(1), once(1);
+  *timer = Timer::every(std::chrono::milliseconds(1), [&, captured] {
+    set.wait();
+    timer->stop();
+    once.count_down();
+  }).value();
+  set.count_down();
+  once.wait();
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (captured.use_count() > 1 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+  BOOST_TEST(captured.use_count() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(buffers_share_their_bytes_and_free_them_with_the_last) {
+  std::vector<std::uint8_t> bytes(1000);
+  std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
+  const auto* data = bytes.data();
+  const Buffer adopted(std::move(bytes));
+  BOOST_TEST((adopted.data() == data));
+  const Buffer copy = adopted;
+  BOOST_TEST((copy.data() == data));
+  BOOST_TEST(copy[999] == 999 % 256);
+  auto owner = std::make_shared<int>(0);
+  {
+    static const std::uint8_t fixed[] = {1, 2};
+    Buffer borrowed = Buffer::of(fixed, owner);
+    Buffer second = borrowed;
+    BOOST_TEST(owner.use_count() == 2);
+    BOOST_TEST((second == Buffer({1, 2})));
+  }
+  BOOST_TEST(owner.use_count() == 1);
+  BOOST_TEST(Buffer().empty());
+  BOOST_TEST((Buffer() == Buffer(std::vector<std::uint8_t>{})));
+}
+
+BOOST_AUTO_TEST_CASE(latencies_fall_into_buckets_a_quarter_wide) {
+  detail::LatencyHistogram histogram;
+  for (std::uint64_t ns = 1; ns <= 1000; ++ns) histogram.add(ns * 1000);
+  BOOST_TEST(histogram.samples() == 1000u);
+  BOOST_TEST(histogram.quantile(0.5) >= 500'000u);
+  BOOST_TEST(histogram.quantile(0.5) <= 640'000u);
+  BOOST_TEST(histogram.quantile(0.99) >= 990'000u);
+  BOOST_TEST(histogram.quantile(0.99) <= 1'250'000u);
+  detail::LatencyHistogram extreme;
+  extreme.add(0);
+  extreme.add(UINT64_MAX);
+  BOOST_TEST(extreme.quantile(0) == 0u);
+  BOOST_TEST(extreme.samples() == 2u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
