@@ -2,9 +2,7 @@
 // support.hpp: what every binding needs: owned references, argument lists, errors, and the bridge behind a guard.
 
 #include <qtforge/python/bridge.hpp>
-
-#include <cxxabi.h>
-#include <unistd.h>
+#include <qtforge/python/gil.hpp>
 
 #include <array>
 #include <cstddef>
@@ -25,17 +23,7 @@ inline PyObject* retained(PyObject* object) noexcept {
   return object;
 }
 
-/// Runs `f`, which may release the GIL. Until 3.13 Python ends a thread that wants the GIL back while the interpreter
-/// finalizes, by an unwinding that aborts the process at the first `noexcept` or `catch (...)`. Such a thread stays here
-/// instead, as from 3.14 on.
-template <class F>
-decltype(auto) orStay(F&& f) {
-  try {
-    return f();
-  } catch (const abi::__forced_unwind&) {
-    for (;;) pause();
-  }
-}
+using python::orStay;
 
 /// The table of this process. @return null with a Python error set in a forked child, where nothing behind it lives
 const python::Bridge* bridge();

@@ -369,7 +369,7 @@ int main(int argc, char** argv) {
   std::printf("Python %s, pybind11 %d.%d, Boost %d.%d, compiler %s, %u processors, load before %.1f\n", PY_VERSION,
               PYBIND11_VERSION_MAJOR, PYBIND11_VERSION_MINOR, BOOST_VERSION / 100'000, BOOST_VERSION / 100 % 1000,
               __VERSION__, std::thread::hardware_concurrency(), load);
-  std::printf("%s messages {\"n\": i, \"value\": 0.5, \"name\": \"sensor\"} a run through qtforge, %s through pybind11;\n"
+  std::printf("%s messages {\"n\": i, \"value\": 0.5, \"name\": \"sensor\"} a run by qtforge, %s by pybind11;\n"
               "both call the same function, take() of test/plugins/py_counter, which counts and checks the order;\n"
               "%lld runs each, in turn\n\n",
               shown(static_cast<double>(options.messages)).c_str(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,20 @@ def test_a_plugins_log_bears_its_name(program, plugin_folder):
             plugin.initialize()
     """)
     assert any("speaker" in line and "spoken" in line for line in ran.stderr.splitlines())
+
+
+def test_a_plugin_that_is_first_to_import_threading_does_not_hold_up_the_end(program, plugin_folder):
+    source = "import threading\n" + textwrap.dedent(SAMPLE)
+    folder = plugin_folder("threads", source)
+    ran = program(f"""
+        import qtforge
+        plugin = qtforge.load({str(folder)!r})
+        plugin.initialize()
+        print(plugin.name)
+    """)
+    assert ran.stdout == "threads\n"
+
+
+def test_a_name_with_a_dot_finds_its_object(plugin_folder):
+    with qtforge.load(plugin_folder("a.b", SAMPLE)) as plugin:
+        assert plugin.object.steps == []

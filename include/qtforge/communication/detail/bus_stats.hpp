@@ -11,7 +11,7 @@ inline boost::json::object latencyJson(const LatencyHistogram& histogram) {
           {"p99_us", static_cast<double>(histogram.quantile(0.99)) / 1000}};
 }
 
-/// `{"published", "clients": [{"name", "sent", "delivered", "dropped", "mismatched", "failed", "latency"?}],
+/// `{"published", "latency"?, "clients": [{"name", "sent", "delivered", "dropped", "mismatched", "failed", "latency"?}],
 ///   "subscriptions": [{"pattern", "owner", "delivery", "delivered", "dropped", "mismatched", "failed", "pending"}]}`
 inline void BusCore::stats(boost::json::value& out) const {
   std::uint64_t published = 0;
@@ -45,6 +45,7 @@ inline void BusCore::stats(boost::json::value& out) const {
     subscription->release();
   }
   boost::json::array rows;
+  LatencyHistogram all;
   for (const auto& [client, row] : rowOf) {
     const auto& sum = row.received;
     const auto sent = client->sent.sum();
@@ -53,9 +54,13 @@ inline void BusCore::stats(boost::json::value& out) const {
                              {"delivered", sum.delivered},   {"dropped", sum.dropped},
                             {"mismatched", sum.mismatched}, {"failed", sum.failed}};
     if (row.latency.samples() > 0) json["latency"] = latencyJson(row.latency);
+    row.latency.addTo(all);
     rows.push_back(std::move(json));
   }
-  out = {{"published", published}, {"clients", std::move(rows)}, {"subscriptions", std::move(subscriptions)}};
+  boost::json::object figures{
+      {"published", published}, {"clients", std::move(rows)}, {"subscriptions", std::move(subscriptions)}};
+  if (all.samples() > 0) figures["latency"] = latencyJson(all);
+  out = std::move(figures);
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

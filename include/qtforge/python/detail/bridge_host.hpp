@@ -56,8 +56,11 @@ inline Interpreter& joinInterpreter(Interpreter::Role role) {
   return *made.release();
 }
 
-/// For an extension that finds no host: the table over a runtime of its own.
+/// For an extension that finds no host: the table over a runtime of its own. Null with a Python error set on failure.
 inline const Bridge* joinInterpreter() {
+  // It takes the importing thread for the main one, and Python's end then waits for that thread: not for a lane.
+  const Ref threading = Ref::steal(PyImport_ImportModule("threading"));
+  if (!threading) return nullptr;
   joinInterpreter(Interpreter::Role::Guest);
   return &bridgeTable();
 }

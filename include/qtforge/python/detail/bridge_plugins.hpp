@@ -95,7 +95,7 @@ inline PyObject* bridgePluginInfo(std::uint64_t plugin) {
   const Gil gil{GilHeld()};
   const auto handle = PythonManager::instance().get(plugin);
   if (!handle) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
-  const auto context = Interpreter::find()->pluginOfModule("qtforge_plugins." + handle->manifest().name);
+  const auto context = Interpreter::find()->pluginNamed(handle->manifest().name);
   PyObject* object = context && handle->state() != PluginState::Unloaded ? context->object.get() : nullptr;
   return Py_BuildValue("{s:s,s:s,s:s,s:s,s:i,s:O}", "name", handle->name().c_str(), "version",
                        handle->version().c_str(), "description", handle->description().c_str(), "author",

@@ -110,18 +110,28 @@ class Interpreter {
     if (!module.starts_with(package)) return nullptr;
     module.remove_prefix(package.size());
     module = module.substr(0, module.find('.'));
-    std::lock_guard lock(mutex_);
-    for (const auto& [object, context] : plugins_) {
-      auto name = context->name;
+    return findPlugin([&](const PluginContext& context) {
+      auto name = context.name;
       std::replace(name.begin(), name.end(), '.', '_');  // as the package's _plugins.py names it
-      if (name == module) return context;
-    }
-    return nullptr;
+      return name == module;
+    });
+  }
+  /// The context of the plugin with that name in its manifest; null for others.
+  [[nodiscard]] std::shared_ptr<PluginContext> pluginNamed(std::string_view name) const {
+    return findPlugin([&](const PluginContext& context) { return context.name == name; });
   }
 
   [[nodiscard]] Role role() const noexcept { return role_; }
 
  private:
+  template <class Wanted>
+  std::shared_ptr<PluginContext> findPlugin(Wanted&& wanted) const {
+    std::lock_guard lock(mutex_);
+    for (const auto& [object, context] : plugins_)
+      if (wanted(*context)) return context;
+    return nullptr;
+  }
+
   // Python's own end without Py_FinalizeEx, which nothing survives: executors' workers, threads, atexit functions, output.
   // threading._shutdown would wait for the main thread too, which may be the one that waits for this.
   static constexpr const char* ending = R"(
