@@ -1,5 +1,5 @@
-// How fast messages go from C++ to Python and to C++: by the bus and, in the same process and in turn, by what one would
-// write without it. `--help` says what can be set.
+// How fast messages go from C++ to Python and to C++: by the bus and, in the same process and in turn, by what one
+// would write without it. `--help` says what can be set.
 
 #include <qtforge/python/python_plugin_loader.hpp>
 #include <qtforge/python/python_integration.hpp>
@@ -67,7 +67,7 @@ double peakMemory() {
 void resetPeak() { std::ofstream("/proc/self/clear_refs") << 5; }
 
 struct Memory {
-  double start, tenth, end;  // peaks up to then
+  double start, tenth, half, end;  // peaks up to then
 };
 
 // ---- From C++ to Python --------------------------------------------------------------------------------------------
@@ -100,18 +100,19 @@ double throughBus(PluginManager& manager, std::int64_t messages, Memory* memory)
   double passed = 0;
   resetPeak();
   const double start = peakMemory();
-  double tenth = 0;
+  double tenth = 0, half = 0;
   onThread("ours", [&] {
     const auto begin = Clock::now();
     for (std::int64_t i = 0; i < messages; ++i) {
       if (i == messages / 10) tenth = peakMemory();
+      if (i == messages / 2) half = peakMemory();
       const auto sent = bus.publish("py_counter.in", json::object{{"n", i}, {"value", 0.5}, {"name", "sensor"}});
       if (!sent) fail(sent.error().message());
     }
     if (auto done = bus.drain(std::chrono::minutes(10)); !done) fail(done.error().message());
     passed = seconds(Clock::now() - begin);
   });
-  if (memory) *memory = {start, tenth, peakMemory()};
+  if (memory) *memory = {start, tenth, half, peakMemory()};
 
   Counted counted{};
   const auto told = bus.subscribe("py_counter.told", [&](const json::value& figures) {
@@ -303,7 +304,7 @@ Comparison measurePython(const Options& options) {
   Comparison result("JSON messages from a C++ thread to Python", "messages/s", Better::More);
   auto& fresh = result.peer("pybind11, a fresh thread state per message");
   auto& kept = result.peer("pybind11, a kept thread state");
-  std::printf("peak memory of each run of qtforge's, MiB: at its start, after a tenth of the messages, at its end\n");
+  std::printf("peak memory of qtforge's runs, MiB: at the start, after a tenth, after half, at the end\n");
   throughBus(manager, options.messages / 20 + 1, nullptr);
   throughPybind11(manager, options.peerMessages / 20 + 1, ThreadState::Fresh);
   throughPybind11(manager, options.peerMessages / 20 + 1, ThreadState::Kept);
@@ -312,7 +313,7 @@ Comparison measurePython(const Options& options) {
     result.ours.add(throughBus(manager, options.messages, &memory));
     fresh.add(throughPybind11(manager, options.peerMessages, ThreadState::Fresh));
     kept.add(throughPybind11(manager, options.peerMessages, ThreadState::Kept));
-    std::printf("  %8.1f %8.1f %8.1f\n", memory.start, memory.tenth, memory.end);
+    std::printf("  %8.1f %8.1f %8.1f %8.1f\n", memory.start, memory.tenth, memory.half, memory.end);
     std::fflush(stdout);
   }
   return result;
@@ -369,7 +370,8 @@ int main(int argc, char** argv) {
   std::printf("Python %s, pybind11 %d.%d, Boost %d.%d, compiler %s, %u processors, load before %.1f\n", PY_VERSION,
               PYBIND11_VERSION_MAJOR, PYBIND11_VERSION_MINOR, BOOST_VERSION / 100'000, BOOST_VERSION / 100 % 1000,
               __VERSION__, std::thread::hardware_concurrency(), load);
-  std::printf("%s messages {\"n\": i, \"value\": 0.5, \"name\": \"sensor\"} a run by qtforge, %s by pybind11;\n"
+  std::printf("%s messages {\"n\": i, \"value\": 0.5, \"name\": \"sensor\"} "
+              "a run by qtforge, %s by pybind11;\n"
               "both call the same function, take() of test/plugins/py_counter, which counts and checks the order;\n"
               "%lld runs each, in turn\n\n",
               shown(static_cast<double>(options.messages)).c_str(),

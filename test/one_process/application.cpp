@@ -1,4 +1,4 @@
-// See application.hpp. Built with default and with hidden visibility.
+// See application.hpp. Built with default and with hidden visibility, and with -Bsymbolic.
 
 #include "application.hpp"
 #include "participant.hpp"

@@ -78,9 +78,20 @@ void meet(const std::string& first, const std::string& libraries, const char* jo
   require(manager.unloadAll());
 }
 
+// `host import PACKAGE`: the package is imported before the host says that it is one.
+int importFirst(const std::string& package) {
+  Py_Initialize();
+  const int failed = PyRun_SimpleString(("import sys; sys.path.insert(0, '" + package + "'); import qtforge").c_str());
+  PyEval_SaveThread();
+  const auto started = python::PythonIntegration::initialize();
+  std::cout << (started ? "started" : started.error().message()) << '\n';
+  return failed;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "import") return importFirst(argv[2]);
   if (argc != 5) {
     std::cerr << "host FIRST LIBRARIES JOINED PYTHON_PLUGIN\n";
     return 2;

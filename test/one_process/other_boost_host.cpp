@@ -1,4 +1,4 @@
-// A host of another Boost than the extension: `other_boost_host PYTHON_PLUGIN NATIVE_PLUGIN`.
+// A host of another Boost than the extension: `other_boost_host PYTHON_PLUGIN NATIVE_PLUGIN LIBRARY`.
 // Compiled by test_one_process.py, with -rdynamic and with Boost.JSON in here, so that it exports all it can.
 
 #include <boost/json/src.hpp>
@@ -8,6 +8,7 @@
 #include <qtforge/python/python_plugin_loader.hpp>
 #include <qtforge/qtforge.hpp>
 
+#include <dlfcn.h>
 #include <future>
 #include <iostream>
 
@@ -17,6 +18,15 @@ namespace json = boost::json;
 namespace {
 
 void require(const expected<void>& done) { done.value(); }
+
+// A library of another Boost must not take up this host's root, even if it exports the pointer to it.
+void keepApart(const char* path) {
+  void* library = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw std::runtime_error(::dlerror());
+  const auto call = [&](const char* name) { return reinterpret_cast<int (*)(void*)>(::dlsym(library, name))(root()); };
+  if (call("joined_speak") != static_cast<int>(Errc::NoRuntime)) throw std::runtime_error("it published");
+  if (call("joined_join") != static_cast<int>(Errc::AbiMismatch)) throw std::runtime_error("it joined");
+}
 
 void meet(const char* pythonPlugin, const char* nativePlugin) {
   require(python::PythonIntegration::initialize());
@@ -62,10 +72,11 @@ void meet(const char* pythonPlugin, const char* nativePlugin) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
   std::cout << "boost: " << BOOST_LIB_VERSION << '\n';
   try {
     meet(argv[1], argv[2]);
+    keepApart(argv[3]);
     return 0;
   } catch (const std::exception& e) {
     std::cerr << e.what() << std::endl;

@@ -11,7 +11,8 @@
 #include <thread>
 #include <vector>
 
-namespace one_process {
+// As qtforge itself: else a host that exports all would put its functions into libraries with another Boost.
+namespace one_process::inline QTFORGE_ABI {
 
 class Participant {
  public:
@@ -51,4 +52,4 @@ class Participant {
   qtforge::Subscription hellos_;
 };
 
-}  // namespace one_process
+}  // namespace one_process::inline QTFORGE_ABI

@@ -59,15 +59,25 @@ def boost_of(library):
 
 @pytest.mark.parametrize("first", ["host", "application"])
 @pytest.mark.parametrize("joined", ["joined_own", "joined_merged"])
-@pytest.mark.parametrize("visibility", ["default", "hidden"])
+@pytest.mark.parametrize("visibility", ["default", "hidden", "symbolic"])
 @pytest.mark.parametrize("exports", ["plain", "rdynamic"])
 def test_a_host_its_libraries_and_plugins_of_both_languages_share_the_bus(exports, visibility, joined, first, tmp_path):
     ran = run(BUILT / f"host_{exports}_{visibility}", first, BUILT, BUILT / f"{joined}.so", HERE / "python_three",
               QTFORGE_TEST_FOLDER=str(tmp_path))
     threads = check_all_heard_all(tmp_path, "host", "application", "joined", "one", "two", "three")
     assert len(threads) == 1, "the host gave its runtime one thread"
-    if joined == "joined_own":
-        assert ran.stdout == "before join: NoRuntime\n"
+    early = "NoRuntime" if joined == "joined_own" else "the host's root"
+    assert ran.stdout == f"before join: {early}\n"
+
+
+def test_any_host_shows_its_root_to_libraries_that_it_loads():
+    """So that one which includes message_bus.hpp makes no second bus."""
+    shown = symbols(BUILD / "test" / "embed" / "exit_scenarios")
+    assert [name for name in shown if name.startswith("qtforge_root_v1")]
+
+
+def test_a_host_that_starts_python_after_an_import_of_the_package_is_told(tmp_path):
+    assert "before anything imports qtforge" in run(BUILT / "host_plain_default", "import", PACKAGE).stdout
 
 
 @pytest.mark.parametrize("flags", ["RTLD_NOW", "RTLD_NOW | os.RTLD_GLOBAL"])
@@ -117,7 +127,8 @@ def test_a_host_of_another_boost_that_exports_all_works_with_the_extension(tmp_p
     heard = tmp_path / "heard"
     heard.mkdir()
 
-    ran = run(tmp_path / "host", HERE / "python_three", BUILT / "native_one.so", QTFORGE_TEST_FOLDER=str(heard))
+    ran = run(tmp_path / "host", HERE / "python_three", BUILT / "native_one.so", BUILT / "joined_merged.so",
+              QTFORGE_TEST_FOLDER=str(heard))
 
     check_all_heard_all(heard, "host", "three")
     boost, failure, refused = ran.stdout.splitlines()

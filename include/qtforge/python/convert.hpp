@@ -8,6 +8,8 @@
 #include <boost/json/object.hpp>
 #include <boost/json/string.hpp>
 
+#include <array>
+#include <cstring>
 #include <string>
 
 namespace qtforge::inline QTFORGE_ABI::python {
@@ -180,11 +182,42 @@ inline Ref textToPython(std::string_view text) {
   return Ref::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "strict"));
 }
 
+/// Keys of dicts that were made before: messages repeat theirs, and a str that was a key once has its hash.
+class KeyCache {
+ public:
+  static Ref get(std::string_view text, const Gil&) {
+    if (text.empty() || text.size() > longest) return textToPython(text);
+    static std::array<PyObject*, 512> slots{};  // references of their own; the GIL is the guard
+    PyObject*& slot = slots[indexOf(text) % slots.size()];
+    if (slot && static_cast<std::size_t>(PyUnicode_GET_LENGTH(slot)) == text.size() &&
+        std::memcmp(PyUnicode_1BYTE_DATA(slot), text.data(), text.size()) == 0)
+      return Ref::borrow(slot);
+    Ref made = textToPython(text);
+    if (made && PyUnicode_IS_COMPACT_ASCII(made.get())) {
+      Ref old = Ref::steal(slot);
+      slot = Ref(made).release();
+    }
+    return made;
+  }
+
+ private:
+  static constexpr std::size_t longest = 64;
+
+  static std::size_t indexOf(std::string_view text) noexcept {
+    std::uint64_t first = 0, last = 0;
+    const auto part = std::min<std::size_t>(8, text.size());
+    std::memcpy(&first, text.data(), part);
+    std::memcpy(&last, text.data() + text.size() - part, part);
+    const auto mixed = (first * 0x9E3779B97F4A7C15u) ^ (last * 0xC2B2AE3D27D4EB4Fu) ^ text.size();
+    return static_cast<std::size_t>(mixed >> 40);
+  }
+};
+
 inline Ref objectToPython(const boost::json::object& object, const Gil& gil) {
   Ref dict = Ref::steal(PyDict_New());
   if (!dict) return {};
   for (const auto& member : object) {
-    const Ref key = textToPython(std::string_view(member.key().data(), member.key().size()));
+    const Ref key = KeyCache::get({member.key().data(), member.key().size()}, gil);
     const Ref value = key ? toPythonValue(member.value(), gil) : Ref();
     if (!value || PyDict_SetItem(dict.get(), key.get(), value.get()) != 0) return {};
   }

@@ -35,7 +35,8 @@ class PythonIntegration {
   /// @return nothing; also when called again with the same configuration; or
   ///   - Errc::PythonNotFound            no such interpreter or environment, or it does not run
   ///   - Errc::PythonMismatch            another build than the libpython of this program: both are named
-  ///   - Errc::PythonAlreadyInitialized  started before with another configuration
+  ///   - Errc::PythonAlreadyInitialized  started before with another configuration; or Python runs and has imported
+  ///                                     `qtforge` already, which then is a host of its own
   ///   - Errc::PythonError               Python would not start
   ///   - Errc::ShuttingDown              the process is ending
   /// @par Thread safety  any thread. @par Blocking  for the interpreter's start.
@@ -48,8 +49,7 @@ class PythonIntegration {
       return Error(Errc::PythonAlreadyInitialized,
                    "PythonIntegration::initialize: Python runs already with another configuration; it starts once");
     }
-    if (Py_IsInitialized()) detail::joinInterpreter(detail::Interpreter::Role::Guest);
-    else if (auto started = start(config); !started) return started;
+    if (auto runs = Py_IsInitialized() ? join() : start(config); !runs) return runs;
     state.started = true;
     state.config = config;
     offerPackage();
@@ -88,6 +88,19 @@ class PythonIntegration {
     static std::size_t at(int signal) { return static_cast<std::size_t>(signal); }
     std::array<struct sigaction, 32> kept_{};
   };
+
+  static expected<void> join() {
+    if (!detail::Interpreter::find()) {
+      const Gil gil;
+      PyObject* extension = PyDict_GetItemString(PyImport_GetModuleDict(), "qtforge._qtforge");
+      if (extension && extension != Py_None)
+        return Error(Errc::PythonAlreadyInitialized,
+                     "PythonIntegration::initialize: Python has imported qtforge before, which has a bus of its own now; "
+                     "call initialize before anything imports qtforge");
+    }
+    detail::joinInterpreter(detail::Interpreter::Role::Guest);
+    return {};
+  }
 
   static expected<void> start(const PythonConfig& config) {
     const auto python = detail::resolvePython(config.pythonPath, config.virtualEnvPath);

@@ -46,12 +46,22 @@ class Mailbox {
     for (std::size_t i = 0; i < n; ++i) out.push_back(Message::adopt(pop()));
     taken_ = n;
     if (n == 0) scheduled_ = false;
-    const bool wake = waiting_ > 0;
+    const bool wake = waiting_ > 0 && count_ == 0;  // else at the end of the consumer's turn: a wake-up is dear
     const bool idle = idleWaiting_ > 0;
     lock.unlock();
-    if (wake && n > 0) space_.notify_all();
+    if (wake) space_.notify_all();
     if (idle) idle_.notify_all();
     return n > 0;
+  }
+
+  /// Tells publishers that wait for a place: at the end of the consumer's turn.
+  void wakePublishers() {
+    bool wake;
+    {
+      std::lock_guard lock(mutex_);
+      wake = waiting_ > 0 && count_ < capacity_;
+    }
+    if (wake) space_.notify_all();
   }
 
   /// Ends it: drops what is queued and wakes who waits.

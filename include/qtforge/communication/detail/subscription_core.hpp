@@ -302,7 +302,10 @@ class SubscriptionCore {
           auto& size = subscription.batchSize_;
           size = slow ? std::max<std::size_t>(1, size / 2) : std::min(largestBatch, size * 2);
           cut = slow || batches == batchesPerTurn;
-          if (cut) return false;
+          if (cut) {
+            subscription.mailbox_.wakePublishers();
+            return false;
+          }
         }
         ++batches;
         at = 0;

@@ -80,7 +80,7 @@ class PythonHandler {
     const Ref argument = envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
     if (!argument) return takePythonError("Python handler", gil, Errc::HandlerFailed);
     const Ref result =
-        Ref::steal(orStay([&] { return PyObject_CallFunctionObjArgs(callable_.get(), argument.get(), nullptr); }));
+        Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
     if (result) return {};
     return takePythonError("Python handler", gil, Errc::HandlerFailed);
   }

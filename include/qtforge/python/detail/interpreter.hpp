@@ -177,16 +177,14 @@ for stream in (sys.stdout, sys.stderr):
       else if (auto names = done.get(); !names.empty()) stuck.push_back(std::move(names));
     }
     ended_.store(true, std::memory_order_release);
-    std::vector<std::unique_ptr<Lane>> lanes;
+    std::vector<Lane*> lanes;  // they stay: handlers that are still queued hold pointers to them
     {
       std::lock_guard lock(mutex_);
-      lanes.swap(lanes_);
+      for (const auto& lane : lanes_) lanes.push_back(lane.get());
     }
     const auto limit = std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
-    for (auto& lane : lanes) {
+    for (auto* lane : lanes)
       if (!lane->stop(limit)) stuck.push_back("lane \"" + lane->name() + "\"");
-      static_cast<void>(lane.release());  // handlers that are still queued hold pointers to it
-    }
     return stuck;
   }
 

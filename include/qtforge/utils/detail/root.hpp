@@ -40,8 +40,11 @@ struct Root {
 }  // namespace qtforge::inline QTFORGE_ABI::detail
 
 extern "C" {
-// One per binary, merged by the linker only where a program and its own shared libraries export it. A plugin's stays
-// local and is filled by its entry. Read with __atomic builtins: the first creator wins.
+// One per binary, merged by the linker only where a program and its own shared libraries export it and are built alike:
+// for the linker it has the settings in its name. A plugin's stays local and is filled by its entry. Read with __atomic
+// builtins: the first creator wins.
+extern qtforge::detail::Root* qtforge_root_v1 __asm__(
+    "qtforge_root_v1.boost" QTFORGE_DETAIL_TEXT(BOOST_VERSION) "." QTFORGE_DETAIL_DEBUG "." QTFORGE_DETAIL_SANITIZER);
 __attribute__((weak, visibility("default"))) qtforge::detail::Root* qtforge_root_v1 = nullptr;
 
 // Defined by the host headers (core/detail/host.hpp); absent in a plugin, which never makes a root.
