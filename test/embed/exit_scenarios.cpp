@@ -52,7 +52,8 @@ int managerStaticInFunction() {
 }
 
 int managerLeaked() {
-  load(*new PluginManager(), "py_cleans");
+  static auto& neverDestroyed = *new PluginManager();
+  load(neverDestroyed, "py_cleans");
   return 0;
 }
 
