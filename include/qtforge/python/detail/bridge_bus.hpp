@@ -1,98 +1,12 @@
 #pragma once
-// qtforge/python/detail/bridge_bus.hpp: the bus for Python: payloads converted, handlers called on their lane.
+// qtforge/python/detail/bridge_bus.hpp: the bus for Python: publish, subscribe and what belongs to them.
 
 #include <qtforge/python/bridge.hpp>
-#include <qtforge/python/convert.hpp>
-#include <qtforge/python/detail/interpreter.hpp>
+#include <qtforge/python/detail/python_handler.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
-using qtforge::detail::Arrival;
-using qtforge::detail::BusTable;
-
 inline const qtforge::detail::Root& root() { return qtforge::detail::processRoot(); }
-
-/// A payload as handlers get it: dict, list, scalar, or a BinaryMessage. Null with a Python error set.
-inline Ref payloadOf(const Arrival& arrival, const Gil& gil) {
-  if (arrival.json)
-    return toPython(*arrival.json, arrival.attachments ? *arrival.attachments : Attachments(), gil);
-  static PyObject* type = nullptr;
-  if (!imported(type, "qtforge.communication", "BinaryMessage", gil)) return {};
-  const auto& binary = *arrival.binary;
-  const Ref view = viewOf(binary.data, gil);
-  const Ref shape = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(binary.shape.size())));
-  if (!view || !shape) return {};
-  for (std::size_t i = 0; i < binary.shape.size(); ++i)
-    PyTuple_SET_ITEM(shape.get(), static_cast<Py_ssize_t>(i), PyLong_FromSize_t(binary.shape[i]));
-  return Ref::steal(PyObject_CallFunction(type, "OssO", view.get(), binary.contentType.c_str(), binary.dtype.c_str(),
-                                          shape.get()));
-}
-
-/// The whole message, for handlers with `envelope=True`.
-inline Ref envelopeOf(Arrival& arrival, const Gil& gil) {
-  static PyObject* type = nullptr;
-  if (!imported(type, "qtforge.communication", "Message", gil)) return {};
-  const Ref payload = payloadOf(arrival, gil);
-  const Message message = arrival.message();
-  const Ref headers = objectToPython(message.headers(), gil);
-  if (!payload || !headers) return {};
-  const double time = std::chrono::duration<double>(message.time().time_since_epoch()).count();
-  const Ref topic = textToPython(message.topic()), sender = textToPython(message.sender()),
-            reply = textToPython(message.replyTo());
-  if (!topic || !sender || !reply) return {};
-  return Ref::steal(PyObject_CallFunction(type, "OOOKdOO", topic.get(), payload.get(), sender.get(),
-                                          static_cast<unsigned long long>(message.id()), time, headers.get(),
-                                          reply.get()));
-}
-
-/// A Python callable as the handler of a subscription.
-class PythonHandler {
- public:
-  PythonHandler(PyObject* callable, PyObject* owner, bool envelope, std::shared_ptr<PluginContext> plugin)
-      : callable_(Ref::borrow(callable)), owner_(Ref::borrow(owner)), envelope_(envelope), plugin_(std::move(plugin)) {}
-
-  static const qtforge::detail::HandlerTable queued;
-  static const qtforge::detail::HandlerTable direct;
-
- private:
-  static void destroy(void* self) { delete static_cast<PythonHandler*>(self); }
-
-  // Queued: the GIL and the plugin's mark are taken once for a batch.
-  static void batch(void* self, qtforge::detail::Batch* messages) {
-    const Gil gil;
-    const PluginScope scope(static_cast<PythonHandler*>(self)->plugin_.get());
-    while (messages->next(messages)) {}
-  }
-  static std::int32_t callInBatch(void* self, Arrival* arrival, qtforge::detail::ErrorSink sink) {
-    return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, Gil(GilHeld()));
-  }
-  static std::int32_t callDirect(void* self, Arrival* arrival, qtforge::detail::ErrorSink sink) {
-    const Gil gil;
-    const PluginScope scope(static_cast<PythonHandler*>(self)->plugin_.get());
-    return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, gil);
-  }
-
-  std::int32_t guardedCall(Arrival& arrival, qtforge::detail::ErrorSink sink, const Gil& gil) {
-    return qtforge::detail::guarded(sink, [&]() -> expected<void> { return call(arrival, gil); });
-  }
-
-  expected<void> call(Arrival& arrival, const Gil& gil) {
-    const Ref argument = envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
-    if (!argument) return takePythonError("Python handler", gil, Errc::HandlerFailed);
-    const Ref result =
-        Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
-    if (result) return {};
-    return takePythonError("Python handler", gil, Errc::HandlerFailed);
-  }
-
-  SharedRef callable_;
-  SharedRef owner_;  // keeps its address from being another's
-  const bool envelope_;
-  std::shared_ptr<PluginContext> plugin_;
-};
-
-inline constexpr qtforge::detail::HandlerTable PythonHandler::queued{&callInBatch, &batch, &destroy, true};
-inline constexpr qtforge::detail::HandlerTable PythonHandler::direct{&callDirect, nullptr, &destroy, true};
 
 /// Python's subscriptions by number, and by owner.
 class PythonSubscriptions {
