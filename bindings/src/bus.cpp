@@ -170,7 +170,7 @@ PyMethodDef methods[] = {
      "Args:\n"
      "    topic: dot-separated tokens, 1 to 255 bytes, no wildcards.\n"
      "    payload: dict, list, str, int, float, bool or None, with bytes anywhere inside; a BinaryMessage;\n"
-     "        a Message, whose payload is shared; or bytes-like.\n"
+     "        a Message, whose bytes are shared; or bytes-like.\n"
      "    reply_to: a topic on which an answer is expected.\n"
      "    headers: a dict of JSON values.\n\n"
      "Returns:\n"

@@ -1,5 +1,5 @@
 #pragma once
-// qtforge/qtforge.hpp: all of qtforge but Python and Qt. What a C++ host includes.
+// qtforge/qtforge.hpp: all of qtforge but Python. What a C++ host includes.
 
 #include <qtforge/communication/communication.hpp>
 #include <qtforge/core/core.hpp>

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
+#include <future>
 
 using namespace qtforge;
 using qtforge::python::PythonExecutor;
@@ -278,6 +279,42 @@ BOOST_AUTO_TEST_CASE(a_raising_handler_stays_subscribed_and_is_reported_with_its
   errors.next();
   bus.publish("py_raises_handler.count", nullptr);
   BOOST_TEST(calls.next().as_int64() == 2);
+}
+
+BOOST_AUTO_TEST_CASE(failures_are_told_without_the_gil_since_who_hears_of_them_may_wait) {
+  PythonManager manager;
+  auto plugin = manager.loadPlugin(fixture("py_raises_handler")).value();
+  BOOST_REQUIRE(plugin->initialize().has_value());
+  std::atomic<int> told{0}, underGil{0};
+  const auto& bus = MessageBus::instance();
+  const auto errors = bus.subscribe("qtforge.errors", [&](const json::value&) {
+    ++told;
+    underGil += PyGILState_Check();
+  }, {.delivery = DeliveryMode::Direct}).value();
+  bus.publish("py_raises_handler.in", "this");
+  BOOST_TEST(bus.drain().has_value());
+  BOOST_TEST(told == 1);
+  BOOST_TEST(underGil == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_call_that_waits_for_a_lane_is_told_when_the_lane_ends) {
+  python::Lane lane("ending");
+  std::atomic<bool> busy{false}, ending{false};
+  lane.post(qtforge::detail::Task::of([&] {
+    busy = true;
+    while (!ending) std::this_thread::yield();
+  }));
+  while (!busy) std::this_thread::yield();
+  auto waits = std::async(std::launch::async, [&] {
+    return lane.call("step", [](const python::Gil&) { return expected<void>(); }, std::chrono::minutes(1));
+  });
+  std::thread ends([&] { BOOST_TEST_REQUIRE(lane.stop(std::chrono::steady_clock::now() + std::chrono::seconds(10))); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ending = true;
+  ends.join();
+  BOOST_TEST((waits.get().error() == Errc::ShuttingDown));
+  BOOST_TEST((lane.call("late", [](const python::Gil&) { return expected<void>(); }, std::chrono::minutes(1)).error() ==
+              Errc::ShuttingDown));
 }
 
 BOOST_AUTO_TEST_CASE(a_plugin_with_its_own_lane_runs_on_its_own_thread) {

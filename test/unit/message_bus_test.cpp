@@ -346,6 +346,36 @@ BOOST_AUTO_TEST_CASE(unsubscribe_waits_for_a_call_on_another_thread) {
   release.join();
 }
 
+BOOST_AUTO_TEST_CASE(unsubscribe_waits_for_a_destructor_on_another_thread) {
+  auto& bus = MessageBus::instance();
+  std::atomic<bool> inside{false}, ending{false}, destroyed{false};
+  struct Slow {
+    explicit Slow(std::atomic<bool>& f) : flag(&f) {}
+    Slow(Slow&& other) noexcept : flag(std::exchange(other.flag, nullptr)) {}
+    ~Slow() {
+      if (!flag) return;
+      // The end of another subscription wakes all who wait for an end.
+      Subscription other;
+      other = MessageBus::instance().subscribe("test.other", [&](const json::value&) { other.unsubscribe(); },
+                                               {.delivery = DeliveryMode::Direct}).value();
+      MessageBus::instance().publish("test.other", 1);
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      *flag = true;
+    }
+    std::atomic<bool>* flag;
+  };
+  auto s = bus.subscribe("test.slow_end", [&, slow = Slow(destroyed)](const json::value&) {
+    inside = true;
+    while (!ending) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // unsubscribe() waits meanwhile
+  }).value();
+  bus.publish("test.slow_end", 1);
+  while (!inside) std::this_thread::yield();
+  ending = true;
+  s.unsubscribe();
+  BOOST_TEST(destroyed);
+}
+
 BOOST_AUTO_TEST_CASE(handlers_that_end_each_other_do_not_wait_for_ever) {
   auto& bus = MessageBus::instance();
   std::latch both(2);
@@ -378,6 +408,36 @@ BOOST_AUTO_TEST_CASE(drain_waits_for_what_handlers_publish_too) {
   bus.publish("test.chain", 20);
   BOOST_TEST(bus.drain().has_value());
   BOOST_TEST(steps == 21);
+}
+
+BOOST_AUTO_TEST_CASE(drain_does_not_wait_for_what_is_published_after_it_began) {
+  auto& bus = MessageBus::instance();
+  const auto s = bus.subscribe("test.steady", [](const json::value&) {}).value();
+  std::atomic<bool> stop{false};
+  std::thread publisher([&] {
+    while (!stop) bus.publish("test.steady", 1);
+  });
+  for (int i = 0; i < 20; ++i) BOOST_TEST(bus.drain().has_value());
+  stop = true;
+  publisher.join();
+}
+
+BOOST_AUTO_TEST_CASE(handlers_that_run_their_executor_inside_each_other_lose_nothing) {
+  ManualBus m;
+  constexpr int deep = 100;
+  std::vector<Subscription> subscriptions;
+  int calls = 0, inside = 0, deepest = 0;
+  for (int i = 0; i < deep; ++i)
+    subscriptions.push_back(m.bus.subscribe("a", [&](const json::value&) {
+      ++calls;
+      deepest = std::max(deepest, ++inside);
+      m.context.poll();
+      --inside;
+    }).value());
+  m.bus.publish("a", 1);
+  m.runHandlers();
+  BOOST_TEST(calls == deep);
+  BOOST_TEST(deepest <= 32);
 }
 
 BOOST_AUTO_TEST_CASE(drain_names_who_is_not_done_and_refuses_inside_a_handler) {

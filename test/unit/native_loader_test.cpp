@@ -5,6 +5,8 @@
 #include <qtforge/communication/message_bus.hpp>
 #include <qtforge/core/plugin_manager.hpp>
 
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -57,6 +59,19 @@ bool mapped(const test::fs::path& library) {
   void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_NOLOAD);
   if (handle) ::dlclose(handle);
   return handle != nullptr;
+}
+
+// Waits, but not for ever.
+template <class Condition>
+void waitFor(Condition&& condition) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition() && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+}
+
+// A runtime thread unmaps it, when the code that let go of it has returned.
+bool unmappedSoon(const test::fs::path& library) {
+  waitFor([&] { return !mapped(library); });
+  return !mapped(library);
 }
 
 std::string refusal(const std::string& name, Errc code) {
@@ -255,8 +270,7 @@ BOOST_AUTO_TEST_CASE(unloading_a_plugin_whose_timer_runs_leaves_no_call_into_its
     PluginManager manager;
     auto plugin = manager.loadPlugin(test::fixture("timer")).value();
     BOOST_REQUIRE(plugin->initialize().has_value());
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    for (const int before = heard; heard == before && std::chrono::steady_clock::now() < limit;) std::this_thread::yield();
+    waitFor([&, before = heard.load()] { return heard != before; });
   }
   BOOST_TEST(heard >= 100);
 }
@@ -280,9 +294,34 @@ BOOST_AUTO_TEST_CASE(bytes_that_a_plugin_made_keep_its_library_until_the_last_re
   BOOST_TEST(mapped(test::library("timer")));
   BOOST_TEST(kept->data[2] == 3);
   kept.reset();
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);  // a runtime thread unmaps it
-  while (mapped(test::library("timer")) && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
-  BOOST_TEST(!mapped(test::library("timer")));
+  BOOST_TEST(unmappedSoon(test::library("timer")));
+}
+
+BOOST_AUTO_TEST_CASE(a_publisher_that_waits_elsewhere_keeps_the_library_whose_executor_it_may_use) {
+  const auto& bus = MessageBus::instance();
+  boost::asio::io_context mine;
+  std::atomic<int> heard{0}, out{0}, sent{0};
+  const auto answers = bus.subscribe("native_executor.out", [&](const boost::json::value&) { ++out; },
+                                     {.delivery = DeliveryMode::Direct}).value();
+  std::thread publisher;
+  {
+    PluginManager manager;
+    BOOST_REQUIRE(manager.loadPlugin(test::fixture("executor")).value()->initialize().has_value());
+    const auto slow = bus.subscribe("native_executor.in",
+                                    boost::asio::bind_executor(mine, [&](const boost::json::value&) { ++heard; }),
+                                    {.capacity = 1, .blockTimeout = std::chrono::minutes(1)}).value();
+    publisher = std::thread([&] {
+      while (sent < 2 && bus.publish("native_executor.in", sent.load())) ++sent;
+    });
+    waitFor([&] { return out == 2; });  // both went to the plugin, the second is held up by `slow`
+    BOOST_TEST(sent == 1);
+    BOOST_REQUIRE(manager.unloadPlugin("ExecutorPlugin").has_value());
+    BOOST_TEST(mapped(test::library("executor")));
+    mine.run();
+    publisher.join();
+    BOOST_TEST(sent == 2);
+  }
+  BOOST_TEST(unmappedSoon(test::library("executor")));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

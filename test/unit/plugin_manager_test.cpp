@@ -207,6 +207,16 @@ BOOST_AUTO_TEST_CASE(unload_refuses_while_others_need_it_or_takes_them_along) {
   BOOST_TEST((manager.unloadPlugin("a").error() == Errc::PluginNotFound));
 }
 
+BOOST_AUTO_TEST_CASE(what_was_not_there_when_it_was_wanted_is_not_in_use) {
+  const test::Folder folder;
+  PluginManager manager;
+  BOOST_REQUIRE(manager.loadPlugin(folder.plugin("a", R"("dependencies": [{"name": "b", "optional": true}])")));
+  BOOST_REQUIRE(manager.loadPlugin(folder.plugin("b", R"("dependencies": [{"name": "a", "optional": true}])")));
+  BOOST_TEST((manager.unloadPlugin("a").error() == Errc::PluginInUse));
+  BOOST_TEST(manager.unloadPlugin("b").has_value());
+  BOOST_TEST(manager.unloadPlugin("a").has_value());
+}
+
 BOOST_AUTO_TEST_CASE(a_folder_is_loaded_in_dependency_order_and_all_failures_are_told) {
   const test::Folder folder;
   folder.plugin("a_user", R"("dependencies": ["z_base ^1"])");

@@ -1,10 +1,8 @@
 #pragma once
 // qtforge/communication/buffer.hpp: immutable bytes that any number of readers share, in any binary, on any thread.
 
-#include <qtforge/utils/config.hpp>
+#include <qtforge/utils/detail/lease.hpp>
 
-#include <atomic>
-#include <cstdint>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -14,17 +12,6 @@ namespace qtforge::inline QTFORGE_ABI {
 
 namespace detail {
 
-/// Keeps a plugin's library mapped while something that its code made is alive elsewhere.
-struct Lease {
-  std::atomic<std::uint32_t> count{1};
-  void (*released)(Lease* self) = nullptr;
-
-  void retain() noexcept { count.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept {
-    if (count.fetch_sub(1, std::memory_order_acq_rel) == 1 && released) released(this);
-  }
-};
-
 struct BufferControl {
   std::atomic<std::uint32_t> references{1};
   const std::uint8_t* data = nullptr;
@@ -32,12 +19,6 @@ struct BufferControl {
   void (*destroy)(BufferControl* self) = nullptr;  // code of the binary that made it, which `lease` keeps mapped
   Lease* lease = nullptr;
 };
-
-// Set by a plugin's entry to the lease on its own library; null elsewhere.
-inline Lease*& ownLease() noexcept {
-  static Lease* lease = nullptr;
-  return lease;
-}
 
 }  // namespace detail
 
@@ -96,8 +77,7 @@ class Buffer {
   template <class Owner>
   struct Held : detail::BufferControl {
     explicit Held(Owner&& moved) : owner(std::move(moved)) {
-      lease = detail::ownLease();
-      if (lease) lease->retain();
+      lease = detail::retainOwnLease();
       destroy = [](detail::BufferControl* self) { delete static_cast<Held*>(self); };
     }
     Owner owner;

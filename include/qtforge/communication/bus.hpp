@@ -122,8 +122,8 @@ class MessageBus {
 
   /// Sends `payload` to whoever subscribed a pattern that matches `topic`.
   ///
-  /// @param payload  boost::json::value, object, array, a BinaryMessage, a Message (its payload is shared), or anything
-  ///                 boost::json::value_from takes. Rvalues are adopted without a copy.
+  /// @param payload  boost::json::value, object, array, a BinaryMessage, a Message (its bytes are shared, its JSON is
+  ///                 copied), or anything boost::json::value_from takes. Rvalues are adopted without a copy.
   /// @return whom it reached, or
   ///   - Errc::InvalidTopic     with the offset of what is wrong
   ///   - Errc::ReservedTopic    below `qtforge`

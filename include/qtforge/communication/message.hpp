@@ -35,18 +35,22 @@ using Payload = std::variant<boost::json::value, BinaryMessage>;
 
 namespace detail {
 
+struct ThreadRecord;
+
 /// A published message; one allocation with its topic behind it. Made and freed by the bus's binary.
 struct MessageRecord {
   std::atomic<std::uint32_t> references{1};
   void (*destroy)(MessageRecord* self) = nullptr;
-  std::uint64_t id = 0;
-  std::chrono::system_clock::time_point time;
+  ThreadRecord* maker = nullptr;
+  MessageRecord* next = nullptr;  // of the dead that their maker frees
+  std::string_view topic;
+  std::string_view sender;
   Payload payload;
   Attachments attachments;
   boost::json::object headers;
   std::string replyTo;
-  std::string_view topic;
-  std::string_view sender;
+  std::uint64_t id = 0;
+  std::chrono::system_clock::time_point time;
 };
 
 }  // namespace detail
@@ -65,7 +69,11 @@ class Message {
     return *this;
   }
   ~Message() {
-    if (record_ && record_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) record_->destroy(record_);
+    if (!record_) return;
+    // The only owner needs no atomic change.
+    if (record_->references.load(std::memory_order_acquire) == 1 ||
+        record_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      record_->destroy(record_);
   }
 
   [[nodiscard]] std::string_view topic() const noexcept { return record_->topic; }
@@ -93,6 +101,8 @@ class Message {
   static Message adopt(detail::MessageRecord* record) noexcept { return Message(record); }
   /// For the library's own use.
   [[nodiscard]] detail::MessageRecord* record() const noexcept { return record_; }
+  /// Gives its reference away; it is then empty. For the library's own use.
+  [[nodiscard]] detail::MessageRecord* release() noexcept { return std::exchange(record_, nullptr); }
 
  private:
   explicit Message(detail::MessageRecord* record) noexcept : record_(record) {}

@@ -56,7 +56,8 @@ class LoadedPlugin {
   expected<void> activate() { return run(LifecycleStep::Activate); }
   /// Active -> Initialized. Errors as initialize().
   expected<void> deactivate() { return run(LifecycleStep::Deactivate); }
-  /// To Loaded from any state, deactivating an active plugin first; nothing to do from Loaded. Errors as initialize().
+  /// To Loaded from any state, deactivating an active plugin first; nothing to do from Loaded. Errors as
+  /// initialize(); when deactivating failed and the cleaning did not, the error comes and the state is Loaded.
   expected<void> cleanup() { return run(LifecycleStep::Cleanup); }
 
  private:

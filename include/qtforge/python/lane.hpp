@@ -27,8 +27,13 @@ class Lane {
   /// Whether the calling thread is this lane's.
   [[nodiscard]] bool here() const noexcept { return current_ == this; }
 
-  /// Runs `task` on the lane later; it takes the GIL itself.
-  void post(qtforge::detail::Task task) { boost::asio::post(context_, qtforge::detail::UniqueTask(task)); }
+  /// Runs `task` on the lane later; it takes the GIL itself. Dropped when the lane has ended.
+  void post(qtforge::detail::Task task) {
+    boost::asio::post(context_, [this, task = qtforge::detail::UniqueTask(task)]() mutable {
+      if (!ended_.load(std::memory_order_acquire)) task();
+    });
+    if (ended_.load(std::memory_order_acquire)) context_.poll();
+  }
 
   /// For handlers: posts to this lane.
   [[nodiscard]] qtforge::detail::ExecutorRef executor() noexcept { return {&executorTable, this}; }
@@ -59,7 +64,7 @@ class Lane {
     auto promise = std::make_shared<std::promise<expected<void>>>();
     auto done = promise->get_future();
     const GilRelease released;
-    post(qtforge::detail::Task::of([promise, step = std::move(step)]() mutable {
+    post(qtforge::detail::Task::of([promise = std::move(promise), step = std::move(step)]() mutable {
       const Gil gil;
       promise->set_value(step(gil));
       step = nullptr;  // what it holds may be Python's
@@ -80,11 +85,15 @@ class Lane {
     }
   }
 
-  /// Ends the thread; false if it is still busy at the deadline. Call without the GIL.
+  /// Ends the thread and drops what it has not begun; false if it is still busy at the deadline. Call without the GIL.
   bool stop(qtforge::detail::Deadline deadline) {
-    work_.reset();
     context_.stop();
-    return threads_.join(deadline);
+    if (!threads_.join(deadline)) return false;
+    if (here()) return true;  // it ends itself, and goes on
+    context_.restart();  // it has work for ever, so poll() works from now on
+    ended_.store(true, std::memory_order_release);
+    context_.poll();
+    return true;
   }
 
  private:
@@ -111,6 +120,7 @@ class Lane {
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   Lane* waitingFor_ = nullptr;
+  std::atomic<bool> ended_{false};
   qtforge::detail::BoundedThreads threads_;
 };
 

@@ -36,12 +36,13 @@ class PythonPluginLoader final : public IPluginLoader {
     context->name = manifest.name;
     context->texts = textsOf(manifest);
     context->client = load.client;
-    context->lane = manifest.lane == PluginLane::Own ? &interpreter->newLane("plugin " + manifest.name)
+    context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)
                                                      : &interpreter->sharedLane();
     auto texts = std::make_shared<detail::PluginTexts>();
     auto done = context->lane->call(
         "load", [=, path = *entry](const Gil& gil) { return make(*context, *texts, manifest, path, gil); },
         detail::hookLimit);
+    if (!done && done.error() == Errc::TimedOut && !context->decide(detail::PluginContext::Making::Abandoned)) done = {};
     if (!done) return done.error();
     complete(context->texts, *texts);
     interpreter->addPlugin(context);
@@ -72,13 +73,13 @@ class PythonPluginLoader final : public IPluginLoader {
     auto made = detail::makePlugin(plugins.get(), manifest, entry, gil);
     expected<void> described;
     if (made) described = detail::describePlugin(made->get(), texts, gil);
-    if (!made || !described) {
-      const Ref gone = Ref::steal(PyObject_CallMethod(plugins.get(), "unload", "s", manifest.name.c_str()));
-      PyErr_Clear();
-      return made ? described : expected<void>(made.error());
+    if (made && described) {
+      context.object = SharedRef(std::move(*made));
+      if (context.decide(detail::PluginContext::Making::Done)) return {};
     }
-    context.object = SharedRef(std::move(*made));
-    return {};
+    detail::endSubscriptions(context, gil);
+    (void)detail::forgetPlugin(context, gil);
+    return made ? described : expected<void>(made.error());
   }
 };
 

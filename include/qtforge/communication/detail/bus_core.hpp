@@ -7,24 +7,9 @@
 #include <boost/json/array.hpp>
 
 #include <map>
-#include <new>
 #include <unordered_set>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
-
-/// A record and its topic in one allocation.
-inline MessageRecord* makeRecord(std::string_view topic) {
-  void* memory = ::operator new(sizeof(MessageRecord) + topic.size());
-  auto* record = new (memory) MessageRecord();
-  char* text = static_cast<char*>(memory) + sizeof(MessageRecord);
-  std::memcpy(text, topic.data(), topic.size());
-  record->topic = {text, topic.size()};
-  record->destroy = [](MessageRecord* self) {
-    self->~MessageRecord();
-    ::operator delete(self);
-  };
-  return record;
-}
 
 /// Shared by the MessageBus, its publishers and its subscriptions' handles; closed when the first goes.
 class BusCore final : public BusReports, public std::enable_shared_from_this<BusCore> {
@@ -34,7 +19,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   BusCore(ExecutorRef executor, std::function<void(std::int32_t, const std::string&)> log)
       : executor_(executor), log_(std::move(log)), clients_{&host_} {}
   ~BusCore() override {
-    if (executor_.table->destroy) executor_.table->destroy(executor_.self);
+    executor_.destroy();
   }
 
   struct PublisherCore {
@@ -66,6 +51,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       if (auto done = deliver(subscription, passage, record, args, delivery); !done && first.code() == Errc::Ok)
         first = done.error();
     });
+    if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
+      record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     if (entry && index_.stale(*entry)) refresh(*entry);
     if (first.code() != Errc::Ok) return first;
     return {};
@@ -224,7 +211,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     ~Rejected() {
       if (!args) return;
       args->handler->destroy(args->self);
-      if (args->executor.table && args->executor.table->destroy) args->executor.table->destroy(args->executor.self);
+      args->executor.destroy();
     }
     const SubscribeArgs* args;
   };
@@ -241,19 +228,20 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
           thread_(record) {}
     Passage(const Passage&) = delete;
     Passage& operator=(const Passage&) = delete;
-    ~Passage() {
-      if (record_) Message::adopt(record_);
-    }
 
-    Message message() { return arrival.message(); }
+    const Message& message() {
+      shared(arrival);
+      return message_;
+    }
 
     Arrival arrival;
 
    private:
     MessageRecord* shared(Arrival& a) {
-      if (record_) return record_;
-      MessageRecord* made = makeRecord(args_.topic);
-      const Message owner = Message::adopt(made);
+      if (message_.record()) return message_.record();
+      freeReturned(thread_);
+      Message owner = Message::adopt(makeRecord(args_.topic, thread_));
+      MessageRecord* made = owner.record();
       if (args_.binary) made->payload = args_.adopt ? std::move(*args_.binary) : *args_.binary;
       else if (args_.json) made->payload = takeJson();
       if (args_.attachments) {
@@ -265,8 +253,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       made->id = (thread_.number << 40) + ++thread_.messages;
       made->time = std::chrono::system_clock::now();
       made->sender = client_.name();
-      made->references.fetch_add(1, std::memory_order_relaxed);
-      record_ = made;
+      message_ = std::move(owner);
       a.topic = made->topic;
       a.json = std::get_if<boost::json::value>(&made->payload);
       a.binary = std::get_if<BinaryMessage>(&made->payload);
@@ -285,7 +272,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     Client& client_;
     PublishArgs& args_;
     ThreadRecord& thread_;
-    MessageRecord* record_ = nullptr;
+    Message message_ = Message::adopt(nullptr);  // until somebody needs it
   };
 
   expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
@@ -319,23 +306,35 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return true;
   }
 
+  // Pass by pass: what is queued when a pass begins is handled when it ends. The passes end with one in which no handler
+  // published: nothing that was published before can then have left anything.
   expected<void> drainUntil(std::chrono::steady_clock::time_point deadline) {
-    for (bool busy = true; busy;) {
-      busy = false;
+    for (bool more = true; more;) {
+      const auto before = nestedPublishes();
+      std::vector<std::uint64_t> targets;
       auto subscriptions = list([](const SubscriptionCore& s) { return s.mailbox().busy(); });
+      for (auto* subscription : subscriptions) targets.push_back(subscription->mailbox().enqueued());
       Error late;
-      for (auto* subscription : subscriptions) {
-        busy = true;
+      for (std::size_t i = 0; i < subscriptions.size(); ++i) {
+        auto* subscription = subscriptions[i];
         auto& mailbox = subscription->mailbox();
-        if (late.code() == Errc::Ok && !mailbox.waitHandled(mailbox.enqueued(), deadline))
+        if (late.code() == Errc::Ok && !mailbox.waitHandled(targets[i], deadline))
           late = Error(Errc::TimedOut, "drain: " + subscription->describe() + " still has " +
                                            std::to_string(mailbox.pending()) + " messages queued");
       }
       for (auto* subscription : subscriptions) subscription->release();
       if (late.code() != Errc::Ok) return late;
       if (closed_.load(std::memory_order_relaxed)) return closedError();
+      more = nestedPublishes() != before;
     }
     return {};
+  }
+
+  static std::uint64_t nestedPublishes() {
+    std::uint64_t sum = 0;
+    ThreadRecords::instance().forEach(
+        [&](const ThreadRecord& record) { sum += record.nested.load(std::memory_order_acquire); });
+    return sum;
   }
 
   static Error closedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }

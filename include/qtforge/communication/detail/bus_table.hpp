@@ -63,6 +63,8 @@ struct HandlerTable {
   void (*batch)(void* self, Batch* batch);                             // wraps the handling of a batch; may be null
   void (*destroy)(void* self);
   bool underGil = false;  // runs Python: a publisher that holds the GIL keeps it for a direct call
+  void* (*letGo)() = nullptr;            // lets go what the handler's thread may hold, the GIL, while a failure is told
+  void (*takeBack)(void* held) = nullptr;
 };
 
 struct SubscribeArgs {

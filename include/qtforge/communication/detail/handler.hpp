@@ -96,7 +96,7 @@ ExecutorRef associatedExecutor(const Handler& handler) {
           boost::asio::post(*static_cast<Executor*>(self), UniqueTask(task));
         },
         [](void* self) { delete static_cast<Executor*>(self); }, nullptr};
-    return {&table, new Executor(Associated::get(handler, NoExecutor{}))};
+    return {&table, new Executor(Associated::get(handler, NoExecutor{})), retainOwnLease()};
   }
 }
 

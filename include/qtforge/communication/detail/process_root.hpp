@@ -50,8 +50,8 @@ class ProcessRoot : public Root {
   void closeClient(Client* closing) {
     bus_->unsubscribeAll(*closing, nullptr);
     runtime_.stopTimersOf(closing);
-    // Publishers may still be about to use an executor that is the client's code. Half a second is ages for one, unless
-    // it waits for a full mailbox.
+    // Publishers may still be about to use an executor that is the client's code: without them its library can go at
+    // once. Else it stays mapped, by its lease, until they are done.
     ThreadRecords::instance().synchronize(ThreadRecords::mine(),
                                           std::chrono::steady_clock::now() + std::chrono::milliseconds(500));
     std::lock_guard lock(clientsMutex_);

@@ -4,6 +4,7 @@
 #include <qtforge/communication/detail/client.hpp>
 #include <qtforge/communication/detail/latency.hpp>
 #include <qtforge/communication/detail/mailbox.hpp>
+#include <qtforge/communication/detail/message_record.hpp>
 
 #include <functional>
 
@@ -52,9 +53,8 @@ class SubscriptionCore {
   [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
   [[nodiscard]] bool underGil() const noexcept { return handler_->underGil; }
 
-  /// Calls the handler on this thread. False if the subscription has ended or calls nest too deeply.
+  /// Calls the handler on this thread, which calls fewer than maxNestedCalls. False if the subscription has ended.
   bool callDirect(ThreadRecord& record, Arrival& arrival) {
-    if (record.callDepth == maxNestedCalls) return false;
     Call call(record, *this);
     if (!call) return false;
     handle(arrival, record.number);
@@ -66,7 +66,7 @@ class SubscriptionCore {
     auto put = mailbox_.put(message);
     if (put == Mailbox::Put::Full) {
       if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail");
-      if (calledBy(record) || (executor_.table->waitsForCaller && executor_.table->waitsForCaller(executor_.self))) {
+      if (calledBy(record) || executorWaitsForCaller()) {
         mailbox_.countDropped();
         ++counts.dropped;
         return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
@@ -102,12 +102,18 @@ class SubscriptionCore {
     auto& records = ThreadRecords::instance();
     records.heavyBarrier();
     mailbox_.close();
-    if (tryDestroyHandler() || !calledElsewhere(record)) return;
+    while (executorUses_.load(std::memory_order_seq_cst) > 0) std::this_thread::yield();  // each as short as a post
+    if (tryDestroyHandler()) return;
     if (yield) yield->release(yield->self);
     {
       std::unique_lock lock(records.waitMutex());
       record.waitingFor = this;
-      while (!handlerGone_ && calledElsewhere(record) && !waitsInCycle(record)) ended().wait(lock);
+      const auto busy = [&] {
+        if (handlerGone_) return false;
+        if (destroying_) return record.destroying == 0;  // destructors that end each other's subscriptions do not wait
+        return calledElsewhere(record) && !waitsInCycle(record);
+      };
+      while (busy()) ended().wait(lock);
       record.waitingFor = nullptr;
     }
     ended().notify_all();  // a wait for this thread may no longer be part of a cycle
@@ -138,6 +144,7 @@ class SubscriptionCore {
  private:
   static constexpr std::size_t largestBatch = 64;  // messages per lock of the mailbox
   static constexpr std::size_t batchesPerTurn = 16;
+  static constexpr std::size_t worthReturning = 8;  // smaller batches: messages are rare, and freed at once
   // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
   static constexpr std::chrono::milliseconds turnLimit{10};
 
@@ -154,6 +161,8 @@ class SubscriptionCore {
     ~Call() {
       record_.calls[--record_.callDepth].store(nullptr, std::memory_order_release);
       ThreadRecords::instance().lightBarrier();
+      if (record_.deferred) [[unlikely]]
+        scheduleDeferred(record_);
       if (subscription_.closed()) {
         subscription_.tryDestroyHandler();
         // Under the mutex, so that a waiter is either before its look at the calls or asleep.
@@ -171,7 +180,7 @@ class SubscriptionCore {
 
   ~SubscriptionCore() {
     if (!handlerGone_) handler_->destroy(self_);
-    if (executor_.table->destroy) executor_.table->destroy(executor_.self);
+    executor_.destroy();
     delete latency_.load(std::memory_order_relaxed);
   }
 
@@ -217,6 +226,7 @@ class SubscriptionCore {
   // Destroys the handler if nobody calls it any more; true if it is gone.
   bool tryDestroyHandler() {
     auto& records = ThreadRecords::instance();
+    auto& mine = ThreadRecords::mine();
     {
       std::lock_guard lock(records.waitMutex());
       if (handlerGone_) return true;
@@ -226,7 +236,9 @@ class SubscriptionCore {
       if (called) return false;
       destroying_ = true;
     }
+    ++mine.destroying;
     handler_->destroy(self_);
+    --mine.destroying;
     {
       std::lock_guard lock(records.waitMutex());
       handlerGone_ = true;
@@ -246,20 +258,48 @@ class SubscriptionCore {
   void handle(Arrival& arrival, std::uint64_t thread) {
     Error error;
     const auto code = static_cast<Errc>(handler_->call(self_, &arrival, sinkInto(error)));
-    if (code == Errc::PayloadMismatch) {
-      if (mismatched.fetch_add(1, std::memory_order_relaxed) == 0) reports_->mismatch(*this, error);
+    const bool mismatch = code == Errc::PayloadMismatch;
+    if (!mismatch) delivered.add(1, thread);
+    if (code == Errc::Ok) [[likely]]
       return;
+    if (mismatch && mismatched.fetch_add(1, std::memory_order_relaxed) > 0) return;
+    // Log sinks and receivers of reports are anybody's code.
+    void* held = handler_->letGo ? handler_->letGo() : nullptr;
+    if (mismatch) {
+      reports_->mismatch(*this, error);
+    } else {
+      failed.fetch_add(1, std::memory_order_relaxed);
+      reports_->handlerFailed(*this, arrival.topic, error);
     }
-    delivered.add(1, thread);
-    if (code == Errc::Ok) return;
-    failed.fetch_add(1, std::memory_order_relaxed);
-    reports_->handlerFailed(*this, arrival.topic, error);
+    if (held) handler_->takeBack(held);
   }
 
+  // While one lives, close() does not return: after it the executor's context may be gone.
+  class ExecutorUse {
+   public:
+    explicit ExecutorUse(SubscriptionCore& subscription) noexcept : subscription_(subscription) {
+      subscription_.executorUses_.fetch_add(1, std::memory_order_seq_cst);
+    }
+    ExecutorUse(const ExecutorUse&) = delete;
+    ExecutorUse& operator=(const ExecutorUse&) = delete;
+    ~ExecutorUse() { subscription_.executorUses_.fetch_sub(1, std::memory_order_seq_cst); }
+    explicit operator bool() const noexcept { return !subscription_.closed_.load(std::memory_order_seq_cst); }
+
+   private:
+    SubscriptionCore& subscription_;
+  };
+
   void schedule() {
+    const ExecutorUse use(*this);
+    if (!use) return;
     retain();
     executor_.table->post(executor_.self, {this, [](void* self) { static_cast<SubscriptionCore*>(self)->turn(); },
                                            [](void* self) { static_cast<SubscriptionCore*>(self)->detach(); }});
+  }
+
+  [[nodiscard]] bool executorWaitsForCaller() {
+    const ExecutorUse use(*this);
+    return use && executor_.table->waitsForCaller && executor_.table->waitsForCaller(executor_.self);
   }
 
   // The executor has ended with the batch unrun.
@@ -272,22 +312,26 @@ class SubscriptionCore {
   // One turn on the executor: some batches, then again or until the next message.
   void turn() {
     ThreadRecord& record = ThreadRecords::mine();
+    if (record.callDepth == maxNestedCalls) {  // handlers that run their executor themselves, one inside the other
+      nextDeferred_ = std::exchange(record.deferred, this);
+      return;
+    }
     bool more = false;
     {
       Call call(record, *this);
       if (call) {
-        Turn turn(*this, record.number);
+        Turn turn(*this, record);
         if (handler_->batch) handler_->batch(self_, &turn);
         else while (turn.next(&turn)) {}
         more = turn.cut;
       }
     }
-    if (more && !closed()) schedule();
+    if (more) schedule();
     release();
   }
 
   struct Turn : Batch {
-    Turn(SubscriptionCore& core, std::uint64_t number) : Batch{this, &step}, subscription(core), thread(number) {}
+    Turn(SubscriptionCore& core, const ThreadRecord& record) : Batch{this, &step}, subscription(core), thread(record) {}
 
     static bool step(Batch* self) {
       auto& turn = *static_cast<Turn*>(self->context);
@@ -309,27 +353,50 @@ class SubscriptionCore {
         }
         ++batches;
         at = 0;
-        if (!subscription.mailbox_.take(messages, subscription.batchSize_)) return false;
+        subscription.letGo(messages, thread);
+        if (!subscription.mailbox_.take(messages, subscription.batchSize_)) {
+          if (std::exchange(subscription.returned_, false)) freeAllReturned();
+          return false;
+        }
       }
       if (subscription.closed()) {
         messages.clear();
         return false;
       }
+      prefetchAhead(messages, at);
       const Message& message = messages[at++];
       if (latencyEnabled().load(std::memory_order_relaxed)) subscription.measure(message);
       Arrival arrival{message.topic(), message.json(), message.binary(), &message.attachments(), message.record(),
                       [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
-      subscription.handle(arrival, thread);
+      subscription.handle(arrival, thread.number);
       return true;
     }
 
     SubscriptionCore& subscription;
-    std::uint64_t thread;
+    const ThreadRecord& thread;
     std::size_t at = subscription.batch_.size();
     std::size_t batches = 0;
     const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
     bool cut = false;
   };
+
+  // Ends the consumer's hold on what it has handled.
+  void letGo(std::vector<Message>& handled, const ThreadRecord& mine) {
+    if (handled.size() >= worthReturning) {
+      returned_ = true;
+      ReturnMessages home(mine);
+      for (auto& message : handled) home.add(std::move(message));
+    }
+    handled.clear();
+  }
+
+  static void scheduleDeferred(ThreadRecord& record) {
+    for (auto* next = std::exchange(record.deferred, nullptr); next;) {
+      auto* deferred = std::exchange(next, next->nextDeferred_);
+      deferred->schedule();
+      deferred->release();
+    }
+  }
 
   void measure(const Message& message) {
     auto* histogram = latency_.load(std::memory_order_relaxed);
@@ -348,6 +415,9 @@ class SubscriptionCore {
   Mailbox mailbox_;
   std::vector<Message> batch_;   // the consumer's
   std::size_t batchSize_ = 1;    // likewise: grows while the handler is quick
+  bool returned_ = false;        // likewise: messages were left to their makers
+  SubscriptionCore* nextDeferred_ = nullptr;  // of the thread that could not take its turn
+  std::atomic<std::uint32_t> executorUses_{0};
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> closed_{false};
   std::atomic<bool> detached_{false};

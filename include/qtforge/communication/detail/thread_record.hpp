@@ -26,6 +26,7 @@
 namespace qtforge::inline QTFORGE_ABI::detail {
 
 class SubscriptionCore;
+struct MessageRecord;
 
 /// Handlers that call publish for Direct handlers, and so on: deeper is refused before the stack is.
 inline constexpr std::size_t maxNestedCalls = 32;
@@ -35,12 +36,17 @@ struct alignas(64) ThreadRecord {
   std::atomic<std::uint64_t> epoch{0};  // 0: reads nothing
   std::uint32_t readDepth = 0;
   std::uint32_t callDepth = 0;
+  std::uint32_t destroying = 0;  // handlers whose destructors run
   std::array<std::atomic<SubscriptionCore*>, maxNestedCalls> calls{};
+  SubscriptionCore* deferred = nullptr;  // turns that would nest too deeply
   std::uint64_t messages = 0;   // made by this thread
+  std::atomic<std::uint64_t> nested{0};  // publishes from inside handlers
   std::uint64_t number = 0;     // of this record, unique
   std::atomic<bool> used{false};
   ThreadRecord* next = nullptr;               // immutable once linked
   SubscriptionCore* waitingFor = nullptr;     // guarded by ThreadRecords::waitMutex()
+  std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
+  std::atomic<std::uint32_t> returnedCount{0};    // about
 };
 
 /// All records of this binary and what waits to be freed. Lives as long as the process.

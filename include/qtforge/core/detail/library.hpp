@@ -96,11 +96,7 @@ class Library : public Lease {
  private:
   Library(const File& file, const std::filesystem::path& path, const Root& root)
       : root_(root), path_(path.string()), device_(file.device()), inode_(file.inode()) {
-    // Not in place: the last lease may be given back by the library's own code, which must return first.
-    released = [](Lease* self) {
-      if (const auto* host = findRoot(); host && !OpenFiles::instance().keptMapped())
-        host->runtime->post(Task::of([library = static_cast<Library*>(self)] { library->close(); }));
-    };
+    released = [](Lease* self) { static_cast<Library*>(self)->closeSoon(); };
   }
 
   void forget() { OpenFiles::instance().remove(device_, inode_); }
@@ -109,6 +105,32 @@ class Library : public Lease {
     void* handle = ::dlopen(path_.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
     if (handle) ::dlclose(handle);
     return handle != nullptr;
+  }
+
+  // The last lease may be given back by the library's own code, which must return first.
+  void closeSoon() {
+    struct Closing {
+      Library* library;
+      const RuntimeTable* runtime;
+      std::atomic<void*> timer{nullptr};
+    };
+    const auto* host = findRoot();
+    if (!host || OpenFiles::instance().keptMapped()) return;
+    auto* closing = new Closing{this, host->runtime};
+    const Callback close{closing,
+                         [](void* self) {
+                           auto& c = *static_cast<Closing*>(self);
+                           void* timer = c.timer.load(std::memory_order_acquire);
+                           if (!timer) return;  // at the next tick then
+                           if (c.library) std::exchange(c.library, nullptr)->close();
+                           c.runtime->stopTimer(timer);
+                         },
+                         [](void* self) { delete static_cast<Closing*>(self); }};
+    constexpr std::int64_t second = 1'000'000'000;
+    if (void* timer = host->runtime->startTimer(host->client, second, close))
+      closing->timer.store(timer, std::memory_order_release);
+    else
+      delete closing;  // the process ends: all stays mapped
   }
 
   // Frees the library and this, or leaks both: code that stays mapped may use its root and lease at any time.

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,10 +82,10 @@ class ManagerCore {
     std::vector<std::string> found;
     std::vector<std::string_view> wanted{name};
     std::lock_guard lock(mutex_);
-    for (const auto& entry : entries_) {  // dependents come after what they need
-      if (!std::any_of(wanted.begin(), wanted.end(), [&](auto other) { return entry.needs(other); })) continue;
-      wanted.push_back(entry.name);
-      found.insert(found.begin(), entry.name);
+    for (const auto& later : after(name)) {
+      if (!std::any_of(wanted.begin(), wanted.end(), [&](auto other) { return later.needs(other); })) continue;
+      wanted.push_back(later.name);
+      found.insert(found.begin(), later.name);
     }
     return found;
   }
@@ -97,7 +98,7 @@ class ManagerCore {
       auto* entry = ready(name);
       if (!entry) return Error(Errc::PluginNotFound, "no plugin '" + std::string(name) + "' is loaded");
       std::string users;
-      for (const auto& other : entries_)
+      for (const auto& other : after(name))
         if (other.needs(name)) users += (users.empty() ? "'" : ", '") + other.name + "'";
       if (!users.empty())
         return Error(Errc::PluginInUse, "plugin '" + std::string(name) + "' is needed by " + users +
@@ -152,6 +153,11 @@ class ManagerCore {
   [[nodiscard]] const Entry* entry(std::string_view name) const {
     const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.name == name; });
     return found == entries_.end() ? nullptr : &*found;
+  }
+  /// Those that were loaded after `name`: only they can have found it there.
+  [[nodiscard]] std::span<const Entry> after(std::string_view name) const {
+    const auto* found = entry(name);
+    return found ? std::span<const Entry>(found + 1, entries_.data() + entries_.size()) : std::span<const Entry>();
   }
   [[nodiscard]] const Entry* ready(std::string_view name) const {
     const auto* found = entry(name);
@@ -259,7 +265,7 @@ class ManagerCore {
   }
 
   mutable std::mutex mutex_;  // guards all below; a leaf: nothing is called with it
-  std::vector<Entry> entries_;  // each after what it needs
+  std::vector<Entry> entries_;  // each after what it needs, optional needs aside
   std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first
   bool closed_ = false;
 };

@@ -141,7 +141,7 @@ inline PluginReport PluginManager::stepAll(PluginState from, PluginState to, exp
     expected<void> result;
     for (const auto& wanted : plugin->dependencies()) {
       const auto other = find(wanted.name);
-      if (!other || (*other)->state() == to || (*other)->state() == PluginState::Active) continue;
+      if (!other || wanted.optional || (*other)->state() == to || (*other)->state() == PluginState::Active) continue;
       result = Error(Errc::DependencyMissing, "plugin '" + plugin->name() + "' needs '" + wanted.name + "', which is " +
                                                   std::string(toString((*other)->state())));
       break;

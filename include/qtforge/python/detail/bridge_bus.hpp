@@ -14,7 +14,7 @@ class PythonSubscriptions {
   struct Entry {
     void* handle = nullptr;
     const void* owner = nullptr;
-    const qtforge::detail::Client* client = nullptr;
+    const PluginContext* plugin = nullptr;
   };
 
   static PythonSubscriptions& instance() {
@@ -65,7 +65,7 @@ class PythonSubscriptions {
   }
 
  private:
-  mutable std::mutex mutex_;  // guards all below; a leaf
+  mutable std::mutex mutex_;  // guards all below; taken under it: a mailbox's
   std::uint64_t last_ = 0;
   std::map<std::uint64_t, Entry> entries_;
 };
@@ -278,7 +278,7 @@ inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject*
   Error error;
   void* handle = root().bus->subscribe(root().busCore, client, &args, qtforge::detail::sinkInto(error));
   if (!handle) return raise(error, gil);
-  return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add({handle, owner, plugin ? client : nullptr}));
+  return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add({handle, owner, plugin.get()}));
 }
 
 inline PyObject* bridgeUnsubscribe(std::uint64_t subscription) {
@@ -290,7 +290,7 @@ inline PyObject* bridgeUnsubscribe(std::uint64_t subscription) {
 inline PyObject* bridgeUnsubscribeAll(PyObject* owner) {
   const auto plugin = Interpreter::find()->pluginOf(owner);
   const auto taken = PythonSubscriptions::instance().take([&](std::uint64_t, const PythonSubscriptions::Entry& entry) {
-    return entry.owner == owner || (plugin && entry.client == plugin->client);
+    return entry.owner == owner || (plugin && entry.plugin == plugin.get());
   });
   PythonSubscriptions::end(taken);
   return PyLong_FromSize_t(taken.size());

@@ -52,6 +52,7 @@ inline Interpreter& joinInterpreter(Interpreter::Role role) {
   auto made = std::make_unique<Interpreter>(role);
   void* none = nullptr;
   if (!process.interpreter.compare_exchange_strong(none, made.get())) return *static_cast<Interpreter*>(none);
+  made->begin();
   process.pythonTable.store(&ExecutorFunctions::table, std::memory_order_release);
   return *made.release();
 }

@@ -17,12 +17,21 @@ struct PluginTexts {
 
 /// What the library knows of one Python plugin; shared by its adapter, its handlers and the calls that run.
 struct PluginContext : std::enable_shared_from_this<PluginContext> {
+  enum class Making { UnderWay, Done, Abandoned };
+
   std::string name;  // the manifest's
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
   qtforge::detail::Client* client = nullptr;
   Lane* lane = nullptr;
   std::atomic<int> state{1};  // PluginState, for Python's IPlugin.state()
   SharedRef object;           // the plugin; set once, before it is shared
+  std::atomic<Making> making{Making::UnderWay};
+
+  /// Decides, for the lane that makes the plugin and the caller that waits no longer, which of them was first.
+  bool decide(Making outcome) noexcept {
+    auto underWay = Making::UnderWay;
+    return making.compare_exchange_strong(underWay, outcome);
+  }
 };
 
 /// Marks that this thread runs code of a plugin.
@@ -53,7 +62,10 @@ class Interpreter {
   /// Whether the library started Python, and so ends it too.
   enum class Role { Owner, Guest };
 
-  explicit Interpreter(Role role) : role_(role) {
+  explicit Interpreter(Role role) : role_(role) {}
+
+  /// Takes up its work, as the process's.
+  void begin() {
     dropElsewhere().store([](PyObject* object) {
       auto* interpreter = find();
       if (!interpreter || interpreter->ended_.load(std::memory_order_acquire)) return;  // leaked: the process ends
@@ -80,11 +92,11 @@ class Interpreter {
     return *lanes_.front();
   }
 
-  /// A new lane, which lives until the process ends.
-  Lane& newLane(std::string name) {
+  /// The lane of that name, which lives until the process ends: a plugin that is loaded again gets its old one.
+  Lane& laneNamed(std::string name) {
     sharedLane();
     std::lock_guard lock(mutex_);
-    for (auto& lane : lanes_)  // one that a plugin of that name had before
+    for (auto& lane : lanes_)
       if (lane->name() == name) return *lane;
     lanes_.push_back(std::make_unique<Lane>(std::move(name)));
     return *lanes_.back();
@@ -120,8 +132,6 @@ class Interpreter {
   [[nodiscard]] std::shared_ptr<PluginContext> pluginNamed(std::string_view name) const {
     return findPlugin([&](const PluginContext& context) { return context.name == name; });
   }
-
-  [[nodiscard]] Role role() const noexcept { return role_; }
 
  private:
   template <class Wanted>

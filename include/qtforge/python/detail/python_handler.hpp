@@ -68,6 +68,11 @@ class PythonHandler {
     return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, gil);
   }
 
+  static void* letGo() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
+  static void takeBack(void* held) {
+    orStay([&] { PyEval_RestoreThread(static_cast<PyThreadState*>(held)); });
+  }
+
   std::int32_t guardedCall(Arrival& arrival, qtforge::detail::ErrorSink sink, const Gil& gil) {
     return qtforge::detail::guarded(sink, [&]() -> expected<void> { return call(arrival, gil); });
   }
@@ -87,7 +92,9 @@ class PythonHandler {
   std::shared_ptr<PluginContext> plugin_;
 };
 
-inline constexpr qtforge::detail::HandlerTable PythonHandler::queued{&callInBatch, &batch, &destroy, true};
-inline constexpr qtforge::detail::HandlerTable PythonHandler::direct{&callDirect, nullptr, &destroy, true};
+inline constexpr qtforge::detail::HandlerTable PythonHandler::queued{&callInBatch, &batch,    &destroy,
+                                                                     true,         &letGo, &takeBack};
+inline constexpr qtforge::detail::HandlerTable PythonHandler::direct{&callDirect, nullptr, &destroy,
+                                                                     true,        &letGo,  &takeBack};
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail

@@ -9,6 +9,23 @@ namespace qtforge::inline QTFORGE_ABI::python::detail {
 /// How long a caller waits for a hook on the plugin's lane; the hook itself goes on.
 inline constexpr std::chrono::seconds hookLimit{120};
 
+/// Ends what the plugin subscribed; waits for its running handlers, the GIL released meanwhile.
+inline void endSubscriptions(const PluginContext& plugin, const Gil&) {
+  PythonSubscriptions::end(PythonSubscriptions::instance().take(
+      [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.plugin == &plugin; }));
+}
+
+/// Drops the plugin's object and modules, on its lane.
+inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
+  const PluginScope scope(&plugin);
+  plugin.object = SharedRef();
+  const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
+  const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
+  if (!gone) return takePythonError("unload", gil);
+  PyGC_Collect();  // bound methods and frames of the plugin tie its objects into cycles
+  return {};
+}
+
 /// Every call goes to the plugin's lane.
 class PythonPlugin final : public IPlugin {
  public:
@@ -17,15 +34,12 @@ class PythonPlugin final : public IPlugin {
 
   /// The subscriptions end, the object goes, and with it the modules of the plugin.
   ~PythonPlugin() override {
-    auto* client = context_->client;
     {
       const Gil gil;
-      PythonSubscriptions::end(PythonSubscriptions::instance().take(
-          [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.client == client; }));
+      endSubscriptions(*context_, gil);
     }
-    auto* interpreter = Interpreter::find();
-    interpreter->removePlugin(*context_);
-    auto done = context_->lane->call("unload", [context = context_](const Gil& gil) { return forget(*context, gil); },
+    Interpreter::find()->removePlugin(*context_);
+    auto done = context_->lane->call("unload", [context = context_](const Gil& gil) { return forgetPlugin(*context, gil); },
                                      std::chrono::seconds(5));
     if (!done) Logger("qtforge.python").warning("plugin '" + context_->name + "': " + done.error().message());
   }
@@ -44,16 +58,16 @@ class PythonPlugin final : public IPlugin {
   }
 
   bool isCompatible(std::string_view pluginApi) const override {
-    bool fits = false;
-    auto done = onLane("is_compatible", [&fits, api = std::string(pluginApi)](PyObject* plugin, const Gil& gil) -> expected<void> {
+    auto fits = std::make_shared<bool>(false);  // the step may outlive this call
+    auto done = onLane("is_compatible", [fits, api = std::string(pluginApi)](PyObject* plugin, const Gil& gil) -> expected<void> {
       const Ref answer = Ref::steal(PyObject_CallMethod(plugin, "is_compatible", "s", api.c_str()));
       const int truth = answer ? PyObject_IsTrue(answer.get()) : -1;
       if (truth < 0) return takePythonError("is_compatible", gil);
-      fits = truth == 1;
+      *fits = truth == 1;
       return {};
     });
     if (!done) throw Exception(done.error());
-    return fits;
+    return *fits;
   }
 
  private:
@@ -86,16 +100,6 @@ class PythonPlugin final : public IPlugin {
     const int truth = result.get() == Py_None ? 1 : PyObject_IsTrue(result.get());
     if (truth < 0) return takePythonError("its result has no truth value", gil);
     if (truth == 0) return Error(Errc::HookFailed, "returned False");
-    return {};
-  }
-
-  static expected<void> forget(PluginContext& context, const Gil& gil) {
-    const PluginScope scope(&context);
-    context.object = SharedRef();
-    const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
-    const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", context.name.c_str()) : nullptr);
-    if (!gone) return takePythonError("unload", gil);
-    PyGC_Collect();  // bound methods and frames of the plugin tie its objects into cycles
     return {};
   }
 

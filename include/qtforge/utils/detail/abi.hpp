@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/utils/detail/abi.hpp: plain data that crosses between binaries: a task, an executor, an error sink.
 
+#include <qtforge/utils/detail/lease.hpp>
 #include <qtforge/utils/error.hpp>
 
 #include <cstddef>
@@ -115,6 +116,13 @@ struct ExecutorTable {
 struct ExecutorRef {
   const ExecutorTable* table = nullptr;
   void* self = nullptr;
+  Lease* lease = nullptr;  // on the library whose code the table is
+
+  /// Ends the executor's own state, for its one owner.
+  void destroy() const {
+    if (table && table->destroy) table->destroy(self);
+    if (lease) lease->release();
+  }
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -69,9 +69,10 @@ class Table : public qtforge::IPlugin {
   }
 
   qtforge::expected<void> activate() override {
-    lines_ = plain_ || ::isatty(STDOUT_FILENO) != 1;
-    if (!lines_) screen_.emplace();
-    auto timer = lines_ ? qtforge::Timer::every(lineInterval, [this] { writeLine(); })
+    const bool lines = plain_ || ::isatty(STDOUT_FILENO) != 1;
+    if (lines) startLines();
+    else screen_.emplace();
+    auto timer = lines ? qtforge::Timer::every(lineInterval, [this] { writeLine(); })
                         : qtforge::Timer::every(redrawInterval, [this] { Screen::draw(monitor::frame(snapshot())); });
     if (!timer) return timer.error();
     timer_ = std::move(*timer);
@@ -80,7 +81,7 @@ class Table : public qtforge::IPlugin {
 
   qtforge::expected<void> deactivate() override {
     timer_.stop();
-    lines_ = false;
+    stopLines();
     if (screen_) {
       screen_.reset();
       for (const auto& line : monitor::frame(snapshot())) write(line.text + "\n");  // the last picture stays
@@ -102,7 +103,25 @@ class Table : public qtforge::IPlugin {
     if (message.topic() == "alert.cleared") shown_.raised.erase(source);
     shown_.alerts.push_back(monitor::alertText(message));
     if (shown_.alerts.size() > alertsShown) shown_.alerts.pop_front();
-    if (lines_) write(shown_.alerts.back() + "\n");
+    ++unwritten_;
+    if (lines_) writeAlerts();
+  }
+
+  void startLines() {
+    const std::lock_guard lock(mutex_);
+    lines_ = true;
+    writeAlerts();
+  }
+
+  void stopLines() {
+    const std::lock_guard lock(mutex_);
+    lines_ = false;
+  }
+
+  // Those that came since the last were written, as far as they are kept.
+  void writeAlerts() {
+    const auto count = std::min(std::exchange(unwritten_, 0), shown_.alerts.size());
+    for (auto at = shown_.alerts.size() - count; at < shown_.alerts.size(); ++at) write(shown_.alerts[at] + "\n");
   }
 
   monitor::Snapshot snapshot() {
@@ -117,11 +136,12 @@ class Table : public qtforge::IPlugin {
 
   qtforge::MessageBus& bus_ = qtforge::MessageBus::instance();
   std::atomic<bool> plain_ = false;  // the host wants lines whatever stdout is
-  std::atomic<bool> lines_ = false;  // lines are being written
   std::optional<Screen> screen_;     // while active in a terminal
 
-  std::mutex mutex_;  // guards the next
+  std::mutex mutex_;  // guards the next three
   monitor::Snapshot shown_;
+  bool lines_ = false;  // lines are being written
+  std::size_t unwritten_ = 0;  // alerts since then
 
   // Last: their ends wait for calls that use the rest.
   std::vector<qtforge::Subscription> subscriptions_;

@@ -1,0 +1,33 @@
+#pragma once
+// qtforge/utils/detail/lease.hpp: keeps a plugin's library mapped while something that its code made is alive elsewhere.
+
+#include <qtforge/utils/config.hpp>
+
+#include <atomic>
+#include <cstdint>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+struct Lease {
+  std::atomic<std::uint32_t> count{1};
+  void (*released)(Lease* self) = nullptr;
+
+  void retain() noexcept { count.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (count.fetch_sub(1, std::memory_order_acq_rel) == 1 && released) released(this);
+  }
+};
+
+// Set by a plugin's entry to the lease on its own library; null elsewhere.
+inline Lease*& ownLease() noexcept {
+  static Lease* lease = nullptr;
+  return lease;
+}
+
+/// Another share of the lease on the calling binary; null where there is none.
+inline Lease* retainOwnLease() noexcept {
+  if (ownLease()) ownLease()->retain();
+  return ownLease();
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail
