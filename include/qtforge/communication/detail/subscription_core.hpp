@@ -347,15 +347,16 @@ class SubscriptionCore {
           size = slow ? std::max<std::size_t>(1, size / 2) : std::min(largestBatch, size * 2);
           cut = slow || batches == batchesPerTurn;
           if (cut) {
+            subscription.returned_ = returned;
             subscription.mailbox_.wakePublishers();
             return false;
           }
         }
         ++batches;
         at = 0;
-        subscription.letGo(messages, thread);
+        letGo(messages);
         if (!subscription.mailbox_.take(messages, subscription.batchSize_)) {
-          if (std::exchange(subscription.returned_, false)) freeAllReturned();
+          if (returned) freeAllReturned();  // what is the consumer's may be another turn's already
           return false;
         }
       }
@@ -372,23 +373,24 @@ class SubscriptionCore {
       return true;
     }
 
+    // Ends the consumer's hold on what it has handled.
+    void letGo(std::vector<Message>& handled) {
+      if (handled.size() >= worthReturning) {
+        returned = true;
+        ReturnMessages home(thread);
+        for (auto& message : handled) home.add(std::move(message));
+      }
+      handled.clear();
+    }
+
     SubscriptionCore& subscription;
     const ThreadRecord& thread;
     std::size_t at = subscription.batch_.size();
     std::size_t batches = 0;
     const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+    bool returned = std::exchange(subscription.returned_, false);  // messages were left to their makers
     bool cut = false;
   };
-
-  // Ends the consumer's hold on what it has handled.
-  void letGo(std::vector<Message>& handled, const ThreadRecord& mine) {
-    if (handled.size() >= worthReturning) {
-      returned_ = true;
-      ReturnMessages home(mine);
-      for (auto& message : handled) home.add(std::move(message));
-    }
-    handled.clear();
-  }
 
   static void scheduleDeferred(ThreadRecord& record) {
     for (auto* next = std::exchange(record.deferred, nullptr); next;) {
@@ -415,7 +417,7 @@ class SubscriptionCore {
   Mailbox mailbox_;
   std::vector<Message> batch_;   // the consumer's
   std::size_t batchSize_ = 1;    // likewise: grows while the handler is quick
-  bool returned_ = false;        // likewise: messages were left to their makers
+  bool returned_ = false;        // likewise: see Turn, from one to the next
   SubscriptionCore* nextDeferred_ = nullptr;  // of the thread that could not take its turn
   std::atomic<std::uint32_t> executorUses_{0};
   std::atomic<std::uint32_t> references_{1};
