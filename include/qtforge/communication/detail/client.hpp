@@ -10,11 +10,18 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// A count that several threads raise without meeting: each in a cache line of its own, as far as they last.
+/// A count that several threads raise without meeting: the first ones in a cache line of their own each, with plain
+/// stores, all others in one.
 class ShardedCount {
  public:
+  /// @param thread  the number of the calling thread's record
   void add(std::uint64_t n, std::uint64_t thread) noexcept {
-    shards_[thread % shards_.size()].value.fetch_add(n, std::memory_order_relaxed);
+    if (thread < shards_.size()) {
+      auto& own = shards_[thread].value;
+      own.store(own.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    } else {
+      shards_[0].value.fetch_add(n, std::memory_order_relaxed);  // numbers begin with 1
+    }
   }
   [[nodiscard]] std::uint64_t sum() const noexcept {
     std::uint64_t total = 0;
