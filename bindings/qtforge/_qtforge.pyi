@@ -17,7 +17,7 @@ from typing_extensions import Buffer, TypeAlias
 __version__: str
 
 _Delivery: TypeAlias = Literal["queued", "direct"]
-_Policy: TypeAlias = Literal["block", "drop_oldest", "drop_newest", "fail"]
+_Policy: TypeAlias = Literal["block", "drop_oldest", "drop_newest", "fail", "latest"]
 _Seconds: TypeAlias = SupportsFloat | SupportsIndex
 
 class _SubscriptionStats(TypedDict):
@@ -26,6 +26,7 @@ class _SubscriptionStats(TypedDict):
     mismatched: int
     failed: int
     pending: int
+    replaced: int
 
 class _Description(TypedDict):
     name: str
@@ -125,6 +126,7 @@ class MessageBus:
         *,
         reply_to: str | None = None,
         headers: dict[str, Any] | None = None,
+        retain: bool = False,
     ) -> int: ...
     @overload
     def subscribe(
@@ -138,6 +140,8 @@ class MessageBus:
         policy: _Policy = "block",
         block_timeout: _Seconds = 5.0,
         owner: object = None,
+        group: str = "",
+        retained: bool = True,
     ) -> Subscription: ...
     @overload
     def subscribe(
@@ -151,7 +155,46 @@ class MessageBus:
         policy: _Policy = "block",
         block_timeout: _Seconds = 5.0,
         owner: object = None,
+        group: str = "",
+        retained: bool = True,
     ) -> Subscription: ...
+    @overload
+    def respond(
+        self,
+        pattern: str,
+        handler: Callable[[Message], object],
+        *,
+        envelope: Literal[True],
+        delivery: _Delivery = "queued",
+        capacity: SupportsIndex = 65536,
+        policy: _Policy = "block",
+        block_timeout: _Seconds = 5.0,
+        owner: object = None,
+        group: str = "",
+        retained: bool = True,
+    ) -> Subscription: ...
+    @overload
+    def respond(
+        self,
+        pattern: str,
+        handler: Callable[[Any], object],
+        *,
+        envelope: bool = False,
+        delivery: _Delivery = "queued",
+        capacity: SupportsIndex = 65536,
+        policy: _Policy = "block",
+        block_timeout: _Seconds = 5.0,
+        owner: object = None,
+        group: str = "",
+        retained: bool = True,
+    ) -> Subscription: ...
+    @overload
+    def request(
+        self, topic: str, payload: Any, *, timeout: _Seconds = 5.0, envelope: Literal[True]
+    ) -> Message: ...
+    @overload
+    def request(self, topic: str, payload: Any, *, timeout: _Seconds = 5.0, envelope: bool = False) -> Any: ...
+    def clear_retained(self, pattern: str, /) -> int: ...
     def unsubscribe_all(self, owner: object, /) -> int: ...
     def drain(self, timeout: _Seconds = 5.0) -> None: ...
     def stats(self) -> dict[str, Any]: ...

@@ -54,6 +54,7 @@ class ErrorCode(enum.IntEnum):
     CONVERSION_FAILED = 38
     NAME_NOT_FOUND = 39
     LIMIT_EXCEEDED = 40
+    NO_RESPONDER = 41
 
 
 class Error(Exception):
@@ -112,7 +113,7 @@ def _class_of(code: ErrorCode) -> type[Error]:
         return TopicError
     if code is ErrorCode.TIMED_OUT:
         return Timeout
-    if ErrorCode.OVERFLOW <= code <= ErrorCode.PAYLOAD_MISMATCH:
+    if ErrorCode.OVERFLOW <= code <= ErrorCode.PAYLOAD_MISMATCH or code is ErrorCode.NO_RESPONDER:
         return BusError
     if ErrorCode.MANIFEST_NOT_FOUND <= code <= ErrorCode.NO_LOADER:
         return PluginError

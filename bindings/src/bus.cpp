@@ -6,31 +6,53 @@ namespace qtforge::bindings {
 
 namespace {
 
-Signature<4> publishSignature{"publish", {"topic", "payload", "reply_to", "headers"}, 2, 2};
-Signature<8> subscribeSignature{
-    "subscribe",
-    {"pattern", "handler", "envelope", "delivery", "capacity", "policy", "block_timeout", "owner"}, 2, 2};
+Signature<5> publishSignature{"publish", {"topic", "payload", "reply_to", "headers", "retain"}, 2, 2};
+using SubscribeSignature = Signature<10>;
+constexpr std::array<const char*, 10> subscribeNames{"pattern",       "handler", "envelope", "delivery", "capacity", "policy",
+                                                     "block_timeout", "owner",   "group",    "retained"};
+SubscribeSignature subscribeSignature{"subscribe", subscribeNames, 2, 2};
+SubscribeSignature respondSignature{"respond", subscribeNames, 2, 2};
+Signature<4> requestSignature{"request", {"topic", "payload", "timeout", "envelope"}, 2, 2};
 Signature<1> drainSignature{"drain", {"timeout"}, 1, 0};
 
 PyObject* theBus = nullptr;  // for the life of the process
 
 PyObject* publish(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  std::array<PyObject*, 4> given;
+  std::array<PyObject*, 5> given;
   if (!publishSignature.bind(args, count, keywords, given)) return nullptr;
-  auto [topic, payload, replyTo, headers] = given;
+  auto [topic, payload, replyTo, headers, retain] = given;
   if (!PyUnicode_Check(topic)) return raiseType("publish", "topic", "str", topic), nullptr;
   if (replyTo == Py_None) replyTo = nullptr;
   if (headers == Py_None) headers = nullptr;
   if (replyTo && !PyUnicode_Check(replyTo)) return raiseType("publish", "reply_to", "str or None", replyTo), nullptr;
   if (headers && !PyDict_Check(headers)) return raiseType("publish", "headers", "dict or None", headers), nullptr;
+  if (retain && !PyBool_Check(retain)) return raiseType("publish", "retain", "bool", retain), nullptr;
   const auto* table = bridge();
-  return table ? orStay([&] { return table->publish(topic, payload, replyTo, headers); }) : nullptr;
+  return table ? orStay([&] { return table->publish(topic, payload, replyTo, headers, retain == Py_True); }) : nullptr;
 }
 
-/// Checks one of the options of subscribe and puts it into the dict that crosses the bridge.
+PyObject* request(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 4> given;
+  double seconds = 5.0;
+  if (!requestSignature.bind(args, count, keywords, given)) return nullptr;
+  auto [topic, payload, timeout, envelope] = given;
+  if (!PyUnicode_Check(topic)) return raiseType("request", "topic", "str", topic), nullptr;
+  if (timeout && !toSeconds("request", "timeout", timeout, seconds)) return nullptr;
+  if (envelope && !PyBool_Check(envelope)) return raiseType("request", "envelope", "bool", envelope), nullptr;
+  const auto* table = bridge();
+  return table ? orStay([&] { return table->request(topic, payload, seconds, envelope == Py_True); }) : nullptr;
+}
+
+PyObject* clearRetained(PyObject*, PyObject* pattern) {
+  if (!PyUnicode_Check(pattern)) return raiseType("clear_retained", "pattern", "str", pattern), nullptr;
+  const auto* table = bridge();
+  return table ? orStay([&] { return table->clearRetained(pattern); }) : nullptr;
+}
+
+/// Checks one of the options of subscribe or respond and puts it into the dict that crosses the bridge.
 class Options {
  public:
-  Options() : dict_(PyDict_New()) {}
+  explicit Options(const SubscribeSignature& signature) : signature_(signature), dict_(PyDict_New()) {}
   [[nodiscard]] PyObject* dict() const noexcept { return dict_.get(); }
   [[nodiscard]] bool ok() const noexcept { return dict_ && !failed_; }
 
@@ -52,8 +74,8 @@ class Options {
       names.reset(PyUnicode_FromFormat("%U%s'%s'", names.get(), separator, choice));
     }
     if (names)
-      PyErr_Format(PyExc_ValueError, "subscribe() argument '%s' must be one of %U, not %R",
-                   subscribeSignature.name(index), names.get(), value);
+      PyErr_Format(PyExc_ValueError, "%s() argument '%s' must be one of %U, not %R", signature_.function(),
+                   signature_.name(index), names.get(), value);
   }
 
   void count(std::size_t index, PyObject* value) {
@@ -65,8 +87,8 @@ class Options {
       failed_ = true;
     } else if (size < 1) {
       failed_ = true;
-      PyErr_Format(PyExc_ValueError, "subscribe() argument '%s' must be at least 1 and fit a size, not %R",
-                   subscribeSignature.name(index), value);
+      PyErr_Format(PyExc_ValueError, "%s() argument '%s' must be at least 1 and fit a size, not %R",
+                   signature_.function(), signature_.name(index), value);
     } else {
       set(index, number.get());
     }
@@ -75,9 +97,18 @@ class Options {
   void seconds(std::size_t index, PyObject* value) {
     if (!value) return;
     double limit = 0;
-    Ref number(toSeconds("subscribe", subscribeSignature.name(index), value, limit) ? PyFloat_FromDouble(limit)
-                                                                                    : nullptr);
+    Ref number(toSeconds(signature_.function(), signature_.name(index), value, limit) ? PyFloat_FromDouble(limit)
+                                                                                      : nullptr);
     number ? set(index, number.get()) : static_cast<void>(failed_ = true);
+  }
+
+  void text(std::size_t index, PyObject* value) {
+    if (value && !PyUnicode_Check(value)) return wrong(index, "str", value);
+    set(index, value);
+  }
+
+  void responds() {
+    if (ok() && PyDict_SetItemString(dict_.get(), "responds", Py_True) != 0) failed_ = true;
   }
 
   void any(std::size_t index, PyObject* value) {
@@ -86,31 +117,35 @@ class Options {
 
  private:
   void set(std::size_t index, PyObject* value) {
-    if (value && ok() && PyDict_SetItem(dict_.get(), subscribeSignature.key(index), value) != 0) failed_ = true;
+    if (value && ok() && PyDict_SetItem(dict_.get(), signature_.key(index), value) != 0) failed_ = true;
   }
   void wrong(std::size_t index, const char* expected, PyObject* value) {
-    if (ok()) raiseType("subscribe", subscribeSignature.name(index), expected, value);
+    if (ok()) raiseType(signature_.function(), signature_.name(index), expected, value);
     failed_ = true;
   }
 
+  const SubscribeSignature& signature_;
   Ref dict_;
   bool failed_ = false;
 };
 
-PyObject* subscribe(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  std::array<PyObject*, 8> given;
-  if (!subscribeSignature.bind(args, count, keywords, given)) return nullptr;
+PyObject* subscribeBy(const SubscribeSignature& signature, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 10> given;
+  if (!signature.bind(args, count, keywords, given)) return nullptr;
   PyObject* pattern = given[0];
   PyObject* handler = given[1];
-  if (!PyUnicode_Check(pattern)) return raiseType("subscribe", "pattern", "str", pattern), nullptr;
-  if (!PyCallable_Check(handler)) return raiseType("subscribe", "handler", "callable", handler), nullptr;
-  Options options;
+  if (!PyUnicode_Check(pattern)) return raiseType(signature.function(), "pattern", "str", pattern), nullptr;
+  if (!PyCallable_Check(handler)) return raiseType(signature.function(), "handler", "callable", handler), nullptr;
+  Options options(signature);
   if (options.ok()) options.flag(2, given[2]);
   if (options.ok()) options.choice(3, given[3], {"queued", "direct"});
   if (options.ok()) options.count(4, given[4]);
-  if (options.ok()) options.choice(5, given[5], {"block", "drop_oldest", "drop_newest", "fail"});
+  if (options.ok()) options.choice(5, given[5], {"block", "drop_oldest", "drop_newest", "fail", "latest"});
   if (options.ok()) options.seconds(6, given[6]);
   if (options.ok()) options.any(7, given[7]);
+  if (options.ok()) options.text(8, given[8]);
+  if (options.ok()) options.flag(9, given[9]);
+  if (&signature == &respondSignature) options.responds();
   if (!options.ok()) return nullptr;
   const auto* table = bridge();
   Ref number(table ? orStay([&] { return table->subscribe(pattern, handler, options.dict()); }) : nullptr);
@@ -118,6 +153,14 @@ PyObject* subscribe(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject
   const auto id = PyLong_AsUnsignedLongLong(number.get());
   if (id == static_cast<unsigned long long>(-1) && PyErr_Occurred()) return nullptr;
   return newSubscription(id, pattern);
+}
+
+PyObject* subscribe(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return subscribeBy(subscribeSignature, args, count, keywords);
+}
+
+PyObject* respond(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return subscribeBy(respondSignature, args, count, keywords);
 }
 
 PyObject* unsubscribeAll(PyObject*, PyObject* owner) {
@@ -165,14 +208,15 @@ PyMethodDef methods[] = {
      "instance()\n--\n\nThe bus of this process: always the same object.\n\n"
      "C++ code, plugins and Python of one process share it."},
     {"publish", method(publish), METH_FASTCALL | METH_KEYWORDS,
-     "publish($self, topic, payload, *, reply_to=None, headers=None)\n--\n\n"
+     "publish($self, topic, payload, *, reply_to=None, headers=None, retain=False)\n--\n\n"
      "Sends a payload to whoever subscribed a pattern that matches the topic.\n\n"
      "Args:\n"
      "    topic: dot-separated tokens, 1 to 255 bytes, no wildcards.\n"
      "    payload: dict, list, str, int, float, bool or None, with bytes anywhere inside; a BinaryMessage;\n"
      "        a Message, whose bytes are shared; or bytes-like.\n"
      "    reply_to: a topic on which an answer is expected.\n"
-     "    headers: a dict of JSON values.\n\n"
+     "    headers: a dict of JSON values.\n"
+     "    retain: keep it as the topic's last message: who subscribes later gets it.\n\n"
      "Returns:\n"
      "    How many subscriptions it reached.\n\n"
      "Raises:\n"
@@ -181,7 +225,7 @@ PyMethodDef methods[] = {
      "    BusError: a mailbox was full, waiting for it would never end, or the process is ending.\n"},
     {"subscribe", method(subscribe), METH_FASTCALL | METH_KEYWORDS,
      "subscribe($self, pattern, handler, *, envelope=False, delivery='queued', capacity=65536, policy='block', "
-     "block_timeout=5.0, owner=None)\n--\n\n"
+     "block_timeout=5.0, owner=None, group='', retained=True)\n--\n\n"
      "Calls a handler for what is published to topics that match a pattern.\n\n"
      "The handler is held until it is unsubscribed, its plugin is unloaded or the process ends; dropping the\n"
      "returned object ends nothing.\n\n"
@@ -191,12 +235,38 @@ PyMethodDef methods[] = {
      "    envelope: call it with the whole Message.\n"
      "    delivery: 'queued' (in order, one at a time, on the plugin's lane) or 'direct' (on the publisher's thread).\n"
      "    capacity: how many messages may wait, at least 1.\n"
-     "    policy: what happens to a message that meets a full mailbox: 'block', 'drop_oldest', 'drop_newest', 'fail'.\n"
+     "    policy: what happens to a message that meets a full mailbox: 'block', 'drop_oldest', 'drop_newest', 'fail';\n"
+     "        or 'latest': a message takes the place of the one of its topic that waits still.\n"
      "    block_timeout: seconds that 'block' waits before the publisher gets an error.\n"
-     "    owner: what `unsubscribe_all` finds it by; else the plugin whose code subscribes.\n\n"
+     "    owner: what `unsubscribe_all` finds it by; else the plugin whose code subscribes.\n"
+     "    group: each message goes to one of the matching subscriptions of that name.\n"
+     "    retained: whether to get what is retained already.\n\n"
      "Raises:\n"
      "    TypeError, ValueError: an argument is wrong; the message names it.\n"
      "    TopicError: not a pattern, with the offset of what is wrong.\n"},
+    {"respond", method(respond), METH_FASTCALL | METH_KEYWORDS,
+     "respond($self, pattern, handler, *, envelope=False, delivery='queued', capacity=65536, policy='block', "
+     "block_timeout=5.0, owner=None, group='', retained=True)\n--\n\n"
+     "Answers requests on topics that match a pattern with what a function returns.\n\n"
+     "What it raises is raised by the requester's `request`. Arguments and errors as `subscribe`.\n"},
+    {"request", method(request), METH_FASTCALL | METH_KEYWORDS,
+     "request($self, topic, payload, *, timeout=5.0, envelope=False)\n--\n\n"
+     "Publishes a payload and waits for the first answer.\n\n"
+     "Args:\n"
+     "    topic, payload: as `publish`.\n"
+     "    timeout: seconds.\n"
+     "    envelope: return the whole Message.\n\n"
+     "Returns:\n"
+     "    The answer's payload.\n\n"
+     "Raises:\n"
+     "    BusError: nobody responds to that topic (at once), or the responder would have to run on this thread.\n"
+     "    Timeout: no answer came in time.\n"
+     "    Error: what the responder gave or raised.\n"},
+    {"clear_retained", method(clearRetained), METH_O,
+     "clear_retained($self, pattern, /)\n--\n\n"
+     "Lets go of the messages that were published with `retain` to topics that match a pattern.\n\n"
+     "Returns:\n"
+     "    How many there were.\n"},
     {"unsubscribe_all", method(unsubscribeAll), METH_O,
      "unsubscribe_all($self, owner, /)\n--\n\n"
      "Ends all subscriptions of an owner: a plugin, an object whose methods are handlers, or what was given as `owner`.\n\n"
@@ -221,7 +291,9 @@ constexpr const char* documentation = "The message bus of the process: `MessageB
 }  // namespace
 
 PyObject* makeMessageBusType() {
-  if (!publishSignature.intern() || !subscribeSignature.intern() || !drainSignature.intern()) return nullptr;
+  if (!publishSignature.intern() || !subscribeSignature.intern() || !drainSignature.intern() ||
+      !respondSignature.intern() || !requestSignature.intern())
+    return nullptr;
   static PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>(documentation)},
       {Py_tp_new, slot(refuse)},

@@ -66,7 +66,7 @@ PyMethodDef methods[] = {
      "    True; False if it had ended before.\n"},
     {"stats", method(stats), METH_NOARGS,
      "stats($self)\n--\n\n"
-     "Counters: delivered, dropped, mismatched, failed, pending. None once the subscription has ended."},
+     "Counters: delivered, dropped, mismatched, failed, pending, replaced. None once the subscription has ended."},
     {"__enter__", method(enter), METH_NOARGS, nullptr},
     {"__exit__", method(exit), METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},

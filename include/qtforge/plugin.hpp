@@ -2,6 +2,7 @@
 // qtforge/plugin.hpp: all that a native plugin includes: IPlugin, the bus, the log, timers, and QTFORGE_PLUGIN.
 
 #include <qtforge/communication/bus.hpp>
+#include <qtforge/communication/filter.hpp>
 #include <qtforge/communication/topic.hpp>
 #include <qtforge/core/detail/plugin_table.hpp>
 #include <qtforge/core/iplugin.hpp>

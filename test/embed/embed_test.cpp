@@ -297,6 +297,24 @@ BOOST_AUTO_TEST_CASE(failures_are_told_without_the_gil_since_who_hears_of_them_m
   BOOST_TEST(underGil == 0);
 }
 
+BOOST_AUTO_TEST_CASE(requests_go_between_the_languages_both_ways) {
+  const auto& bus = MessageBus::instance();
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("import qtforge\n"
+                                 "bus = qtforge.MessageBus.instance()\n"
+                                 "def divide(p): return p['a'] / p['b']\n"
+                                 "responder = bus.respond('embed.divide', divide)\n"
+                                 "def ask(n): return bus.request('embed.twice', n)\n").has_value());
+  BOOST_TEST(bus.request("embed.divide", json::object{{"a", 3}, {"b", 2}}).value().json()->as_double() == 1.5);
+  const auto failed = bus.request("embed.divide", json::object{{"a", 3}, {"b", 0}}).error();
+  BOOST_TEST(failed.pythonType() == "ZeroDivisionError");
+  BOOST_TEST(failed.traceback().find("in divide") != std::string::npos);
+  const auto twice = bus.respond("embed.twice", [](const json::value& v) { return v.as_int64() * 2; }).value();
+  BOOST_TEST(executor.callFunction<int>("ask", 21).value() == 42);
+  BOOST_TEST((bus.request("embed.nobody", 1).error() == Errc::NoResponder));
+  BOOST_REQUIRE(executor.execute("responder.unsubscribe()").has_value());
+}
+
 BOOST_AUTO_TEST_CASE(a_call_that_waits_for_a_lane_is_told_when_the_lane_ends) {
   python::Lane lane("ending");
   std::atomic<bool> busy{false}, ending{false};

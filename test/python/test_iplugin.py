@@ -168,7 +168,7 @@ def test_every_public_thing_is_documented():
 
 def test_signatures_can_be_inspected():
     publish = inspect.signature(qtforge.MessageBus.publish)
-    assert str(publish) == "(self, /, topic, payload, *, reply_to=None, headers=None)"
+    assert str(publish) == "(self, /, topic, payload, *, reply_to=None, headers=None, retain=False)"
     assert "block_timeout=5.0" in str(inspect.signature(qtforge.MessageBus.subscribe))
     if sys.version_info >= (3, 10):  # 3.9 cuts them off
         assert str(inspect.signature(qtforge.Message)).startswith("(topic, payload, sender=''")

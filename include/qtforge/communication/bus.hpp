@@ -3,9 +3,8 @@
 
 #include <qtforge/communication/detail/bus_table.hpp>
 #include <qtforge/communication/detail/handler.hpp>
+#include <qtforge/communication/detail/responder.hpp>
 #include <qtforge/utils/detail/root.hpp>
-
-#include <boost/json/value_from.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -24,6 +23,8 @@ enum class OverflowPolicy : std::int32_t {
   DropOldest = 1,  ///< the oldest queued message goes
   DropNewest = 2,  ///< the new message goes
   Fail = 3,        ///< the new message goes and the publisher gets Errc::Overflow
+  Latest = 4,      ///< a message takes the place of the one of its topic that is queued still; when that many topics are
+                   ///< queued, as DropOldest
 };
 
 struct SubscribeOptions {
@@ -31,11 +32,15 @@ struct SubscribeOptions {
   std::size_t capacity = 65'536;  ///< messages, at least 1; for Queued
   OverflowPolicy policy = OverflowPolicy::Block;
   std::chrono::nanoseconds blockTimeout = std::chrono::seconds(5);
+  std::string_view group = {};  ///< each message goes to one of the matching subscriptions of that name; empty: to each
+  bool retained = true;    ///< whether to get what is retained already, see PublishOptions::retain
 };
 
 struct PublishOptions {
-  std::string_view replyTo;                      ///< a topic on which an answer is expected
+  std::string_view replyTo = {};                 ///< a topic on which an answer is expected
   const boost::json::object* headers = nullptr;  ///< copied into the message
+  /// Keeps the message as its topic's last: who subscribes later gets it. See MessageBus::clearRetained.
+  bool retain = false;
 };
 
 struct SubscriptionStats {
@@ -44,6 +49,7 @@ struct SubscriptionStats {
   std::uint64_t mismatched = 0;  ///< not handled: the payload was of another kind
   std::uint64_t failed = 0;      ///< the handler threw
   std::uint64_t pending = 0;     ///< queued now
+  std::uint64_t replaced = 0;    ///< not handled: a newer one of its topic took its place (OverflowPolicy::Latest)
 };
 
 /// Owns a subscription: its end, like `unsubscribe()`, ends the calls.
@@ -79,7 +85,7 @@ class Subscription {
   [[nodiscard]] SubscriptionStats stats() const noexcept {
     detail::SubscriptionCounters c{};
     if (handle_) table_->counters(handle_, &c);
-    return {c.delivered, c.dropped, c.mismatched, c.failed, c.pending};
+    return {c.delivered, c.dropped, c.mismatched, c.failed, c.pending, c.replaced};
   }
 
   /// For the library's own use.
@@ -161,19 +167,68 @@ class MessageBus {
     using Held = detail::HeldHandler<detail::PayloadOf<T, std::decay_t<Handler>>, std::decay_t<Handler>>;
     const auto where = at();
     if (!where.core) return detail::noRuntime();
-    detail::SubscribeArgs args;
-    args.pattern = pattern;
-    args.capacity = options.capacity;
-    args.blockNanoseconds = options.blockTimeout.count();
-    args.delivery = static_cast<std::int32_t>(options.delivery);
-    args.policy = static_cast<std::int32_t>(options.policy);
+    auto args = subscribeArgs(pattern, options);
     args.executor = detail::associatedExecutor(handler);
     args.handler = &Held::table;
     args.self = new Held(std::forward<Handler>(handler));
+    return subscribeWith(where, args);
+  }
+
+  /// Answers requests on topics that match `pattern` with what `function` returns.
+  ///
+  /// @param function  takes what a handler takes; returns a payload, expected<payload>, or nothing, which answers null.
+  ///                  Its errors and what it throws are the requester's. What is only published is handled too.
+  /// @param options   with a `group`, each request goes to one member
+  /// @return as subscribe
+  template <class T = detail::DeducePayload, class Function>
+  [[nodiscard]] expected<Subscription> respond(std::string_view pattern, Function&& function,
+                                               const SubscribeOptions& options = {}) const {
+    using Held = detail::HeldResponder<detail::PayloadOf<T, std::decay_t<Function>>, std::decay_t<Function>>;
+    const auto where = at();
+    if (!where.core) return detail::noRuntime();
+    auto args = subscribeArgs(pattern, options);
+    args.responds = true;
+    args.executor = detail::associatedExecutor(function);
+    args.handler = &Held::table;
+    args.self = new Held(std::forward<Function>(function), where.table, where.core, where.client);
+    return subscribeWith(where, args);
+  }
+
+  /// Publishes `payload` and waits for the first answer. Other subscribers of the topic get the message too.
+  ///
+  /// @return the answer, or
+  ///   - Errc::NoResponder   at once, when nobody responds to that topic
+  ///   - Errc::TimedOut      no answer came in time; a later one is dropped
+  ///   - Errc::WouldDeadlock the responder would have to run on this thread, or this is one of its handlers
+  ///   - Errc::ShuttingDown, and the errors of publish
+  ///   - what the responder gave: its Error, or Errc::HandlerFailed with what it threw
+  /// @par Blocking  until the answer, at most `timeout`.
+  template <class T>
+  [[nodiscard]] expected<Message> request(std::string_view topic, T&& payload,
+                                          std::chrono::nanoseconds timeout = std::chrono::seconds(5)) const {
+    const auto where = at();
+    if (!where.core) return detail::noRuntime();
+    detail::PublishArgs args;
+    args.topic = topic;
+    return detail::withPublishArgs(args, std::forward<T>(payload), [&](auto& ready) -> expected<Message> {
+      detail::MessageRecord* answer = nullptr;
+      Error error;
+      if (where.table->request(where.core, where.client, &ready, timeout.count(), &answer, detail::sinkInto(error)) != 0)
+        return error;
+      return Message::adopt(answer);
+    });
+  }
+
+  /// Lets go of the messages that were published with PublishOptions::retain to topics that match `pattern`.
+  ///
+  /// @return how many there were, or Errc::InvalidPattern, Errc::NoRuntime
+  expected<std::size_t> clearRetained(std::string_view pattern) const {
+    const auto where = at();
+    if (!where.core) return detail::noRuntime();
+    std::uint64_t count = 0;
     Error error;
-    void* handle = where.table->subscribe(where.core, where.client, &args, detail::sinkInto(error));
-    if (!handle) return error;
-    return Subscription::adopt(handle, where.table);
+    if (where.table->clearRetained(where.core, pattern, &count, detail::sinkInto(error)) != 0) return error;
+    return static_cast<std::size_t>(count);
   }
 
   /// Waits until all that was published before is handled, with what its handlers published meanwhile.
@@ -230,28 +285,29 @@ class MessageBus {
   template <class T>
   static expected<Delivery> sendPayload(const At& where, detail::PublishArgs& args, T&& payload,
                                         const PublishOptions& options) {
-    using Plain = std::remove_cvref_t<T>;
     args.replyTo = options.replyTo;
     args.headers = options.headers;
-    args.adopt = !std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>;
-    if constexpr (std::is_same_v<Plain, boost::json::value>) {
-      args.json = const_cast<boost::json::value*>(&payload);  // only written when `adopt`
-      return send(where, args);
-    } else if constexpr (std::is_same_v<Plain, BinaryMessage>) {
-      args.binary = const_cast<BinaryMessage*>(&payload);
-      return send(where, args);
-    } else if constexpr (std::is_same_v<Plain, Message>) {
-      args.adopt = false;
-      args.json = const_cast<boost::json::value*>(payload.json());
-      args.binary = const_cast<BinaryMessage*>(payload.binary());
-      args.attachments = const_cast<Attachments*>(&payload.attachments());
-      return send(where, args);
-    } else {
-      auto value = boost::json::value_from(std::forward<T>(payload));
-      args.json = &value;
-      args.adopt = true;
-      return send(where, args);
-    }
+    args.retain = options.retain;
+    return detail::withPublishArgs(args, std::forward<T>(payload), [&](auto& ready) { return send(where, ready); });
+  }
+
+  static detail::SubscribeArgs subscribeArgs(std::string_view pattern, const SubscribeOptions& options) {
+    detail::SubscribeArgs args;
+    args.pattern = pattern;
+    args.capacity = options.capacity;
+    args.blockNanoseconds = options.blockTimeout.count();
+    args.delivery = static_cast<std::int32_t>(options.delivery);
+    args.policy = static_cast<std::int32_t>(options.policy);
+    args.group = options.group;
+    args.retained = options.retained;
+    return args;
+  }
+
+  static expected<Subscription> subscribeWith(const At& where, const detail::SubscribeArgs& args) {
+    Error error;
+    void* handle = where.table->subscribe(where.core, where.client, &args, detail::sinkInto(error));
+    if (!handle) return error;
+    return Subscription::adopt(handle, where.table);
   }
 
   const detail::BusTable* table_ = nullptr;

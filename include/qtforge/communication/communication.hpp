@@ -2,6 +2,7 @@
 // qtforge/communication/communication.hpp: topics, messages and the bus.
 
 #include <qtforge/communication/buffer.hpp>
+#include <qtforge/communication/filter.hpp>
 #include <qtforge/communication/message.hpp>
 #include <qtforge/communication/message_bus.hpp>
 #include <qtforge/communication/topic.hpp>

@@ -50,6 +50,8 @@ struct MessageRecord {
   boost::json::object headers;
   std::string replyTo;
   std::uint64_t id = 0;
+  std::uint64_t correlation = 0;
+  std::uint64_t retainedAs = 0;  // the number under which it is its topic's last, or was
   std::chrono::system_clock::time_point time;
 };
 
@@ -86,6 +88,8 @@ class Message {
   [[nodiscard]] const boost::json::object& headers() const noexcept { return record_->headers; }
   /// Where an answer is expected; empty: nowhere.
   [[nodiscard]] std::string_view replyTo() const noexcept { return record_->replyTo; }
+  /// The number that a request and its answer share; 0 for other messages.
+  [[nodiscard]] std::uint64_t correlation() const noexcept { return record_->correlation; }
 
   [[nodiscard]] const Payload& payload() const noexcept { return record_->payload; }
   /// The JSON payload, or null for a binary one.

@@ -29,11 +29,12 @@ struct Bridge {
   const char* build;  ///< what the host was built as, for error messages
 
   /// @param payload  dict, list, str, int, float, bool, None, a qtforge.BinaryMessage or qtforge.Message, or bytes-like
-  /// @param replyTo  str or null, @param headers  dict or null
+  /// @param replyTo  str or null, @param headers  dict or null, @param retain  whether late subscribers get it
   /// @return int: how many subscriptions it reached
-  PyObject* (*publish)(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers);
+  PyObject* (*publish)(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers, int retain);
   /// @param options  dict or null: envelope (bool), delivery ("queued" | "direct"), capacity (int),
-  ///                 policy ("block" | "drop_oldest" | "drop_newest" | "fail"), block_timeout (float, s), owner (object)
+  ///                 policy ("block" | "drop_oldest" | "drop_newest" | "fail" | "latest"), block_timeout (float, s),
+  ///                 owner (object), group (str), retained (bool), responds (bool: its results answer requests)
   /// @return int: the subscription's number
   PyObject* (*subscribe)(PyObject* pattern, PyObject* handler, PyObject* options);
   /// Waits, the GIL released, for a call on another thread. @return True if it was subscribed
@@ -41,7 +42,7 @@ struct Bridge {
   /// @param owner  a plugin, an object whose methods were subscribed, or what was given as `owner`
   /// @return int: how many were ended
   PyObject* (*unsubscribeAll)(PyObject* owner);
-  /// @return dict: delivered, dropped, mismatched, failed, pending; None for one that has ended
+  /// @return dict: delivered, dropped, mismatched, failed, pending, replaced; None for one that has ended
   PyObject* (*subscriptionStats)(std::uint64_t subscription);
   /// Waits, the GIL released, until all published so far is handled. @return None
   PyObject* (*drain)(double seconds);
@@ -70,6 +71,11 @@ struct Bridge {
   /// @return dict: name, version, description, author (str), dependencies (list of str); None for one that nobody
   ///         manages
   PyObject* (*pluginDescription)(PyObject* plugin);
+
+  /// Publishes a request and waits, the GIL released, for its answer. @return the answer's payload, or the Message
+  PyObject* (*request)(PyObject* topic, PyObject* payload, double seconds, int envelope);
+  /// @return int: how many retained messages were let go
+  PyObject* (*clearRetained)(PyObject* pattern);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

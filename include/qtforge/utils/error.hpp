@@ -59,6 +59,7 @@ enum class Errc : int {
   ConversionFailed = 38,        ///< a value has no counterpart in the other language: the message has the place
   NameNotFound = 39,            ///< no such function or name
   LimitExceeded = 40,
+  NoResponder = 41,             ///< nobody responds to the topic of a request
 };
 
 namespace detail {
@@ -106,6 +107,7 @@ inline const char* errcText(Errc code) noexcept {
     case Errc::ConversionFailed: return "conversion failed";
     case Errc::NameNotFound: return "name not found";
     case Errc::LimitExceeded: return "limit exceeded";
+    case Errc::NoResponder: return "no responder";
   }
   return "unknown error";
 }

@@ -1,7 +1,10 @@
 #pragma once
 // qtforge/communication/detail/bus_core.hpp: the bus itself: where publish happens.
 
-#include <qtforge/communication/detail/subscription_core.hpp>
+#include <qtforge/communication/detail/group.hpp>
+#include <qtforge/communication/detail/passage.hpp>
+#include <qtforge/communication/detail/request_table.hpp>
+#include <qtforge/communication/detail/retained.hpp>
 #include <qtforge/communication/detail/topic_index.hpp>
 
 #include <boost/json/array.hpp>
@@ -42,15 +45,31 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
                                              : index_.find(args.topic);
     if (entry) args.topic = std::string_view(entry->name);
     else if (auto valid = checkTopic(args.topic); !valid) return valid.error();
-    if (authority == Authority::User && isReservedTopic(args.topic)) return reservedError(args.topic);
+    Passage passage(client, args, record);
+    if (authority == Authority::User && isReservedTopic(args.topic)) {
+      const auto request = RequestTable::numberOf(args.topic);
+      if (request == 0) return reservedError(args.topic);
+      client.sent.add(1, record.number);
+      args.correlation = request;
+      delivery.called += requests_.answer(request, passage.message());
+      return {};
+    }
 
     client.sent.add(1, record.number);
-    Passage passage(*this, client, args, record);
+    if (args.retain) retain(passage.message());
     Error first;
-    index_.forEachMatch(args.topic, entry, [&](SubscriptionCore& subscription) {
+    const auto offer = [&](SubscriptionCore& subscription) {
+      const auto before = delivery.receivers();
       if (auto done = deliver(subscription, passage, record, args, delivery); !done && first.code() == Errc::Ok)
         first = done.error();
+      return delivery.receivers() != before;
+    };
+    MatchedMembers members;
+    index_.forEachMatch(args.topic, entry, [&](SubscriptionCore& subscription) {
+      if (subscription.group) members.add(subscription);
+      else offer(subscription);
     });
+    if (!members.empty()) members.offerToEach(offer);
     if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
       record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     if (entry && index_.stale(*entry)) refresh(*entry);
@@ -66,17 +85,23 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     rejected.accept();
     auto executor = args.executor.table ? args.executor : ExecutorRef{&borrowed, this};
     auto* subscription = new SubscriptionCore(args, client, executor, shared_from_this());
-    {
-      std::lock_guard lock(mutex_);
-      if (!closed_.load(std::memory_order_relaxed)) {
-        index_.add(subscription->pattern, subscription);
-        subscriptions_.insert(subscription);
-        subscription->retain();  // the index's
-        return subscription;
-      }
+    std::vector<Message> first;
+    bool added;
+    if (args.retained && args.group.size == 0) {
+      // What is retained before this is given by start(), what is retained later by its publisher.
+      std::lock_guard lock(retained_.mutex());
+      first = retained_.matching(subscription->pattern);
+      subscription->retainedUpTo = retained_.count();
+      added = add(*subscription, args.group);
+    } else {
+      added = add(*subscription, args.group);
     }
-    subscription->release();
-    return closedError();
+    if (!added) {
+      subscription->release();
+      return closedError();
+    }
+    subscription->start(std::move(first));
+    return subscription;
   }
 
   void unsubscribe(SubscriptionCore& subscription, const Yield* yield) {
@@ -92,8 +117,9 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     ThreadRecords::instance().reclaim();
   }
 
-  /// Ends all that `client` subscribed.
+  /// Ends all that `client` subscribed and asked for.
   void unsubscribeAll(const Client& client, const Yield* yield) {
+    requests_.failAll(&client, Error(Errc::ShuttingDown, "request: " + std::string(client.name()) + " has ended"));
     for (auto* subscription : list([&](const SubscriptionCore& s) { return &s.client() == &client; })) {
       unsubscribe(*subscription, yield);
       subscription->release();
@@ -106,6 +132,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       std::lock_guard lock(mutex_);
       closed_.store(true, std::memory_order_seq_cst);
     }
+    requests_.failAll(nullptr, closedError());
     for (auto* subscription : list([](const SubscriptionCore&) { return true; })) {
       unsubscribe(*subscription, nullptr);
       subscription->release();
@@ -133,6 +160,41 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     }
     delete publisher;
     ThreadRecords::instance().reclaim();
+  }
+
+  /// Publishes `args` as a request. `reply` is called once, unless there is an error: that is returned.
+  ///
+  /// @return the request's number, or
+  ///   - Errc::NoResponder    nobody that responds has subscribed the topic
+  ///   - Errc::WouldDeadlock  `waits`, and this thread would have to go on for the answer to come
+  ///   - the errors of publish
+  expected<std::uint64_t> request(Client& client, PublishArgs& args, bool waits, Reply reply) {
+    const auto number = requests_.add(client, reply);
+    const auto topic = RequestTable::topicOf(number);
+    args.replyTo = std::string_view(topic);
+    args.correlation = number;
+    args.waits = waits;
+    Delivery delivery;
+    auto sent = publish(client, args, delivery, Authority::User);
+    if (args.responders > 0) return number;  // one has it, or has answered already
+    if (sent)
+      sent = Error(Errc::NoResponder, "request: nobody responds to \"" + std::string(std::string_view(args.topic)) + "\"");
+    if (!requests_.forget(number)) return number;  // somebody answered by publishing to its reply topic
+    return sent.error();
+  }
+
+  /// Ends a request with an error. False if it has its answer.
+  bool failRequest(std::uint64_t number, const Error& error) { return requests_.fail(number, error); }
+  /// Its reply will not be called; false if it was or is about to be.
+  bool forgetRequest(std::uint64_t number) { return requests_.forget(number); }
+
+  /// Lets go of the last messages of the topics that match. @return how many, or Errc::InvalidPattern
+  expected<std::uint64_t> clearRetained(std::string_view pattern) {
+    if (auto valid = checkPattern(pattern); !valid) return valid.error();
+    std::vector<Message> cleared;  // freed after the lock
+    std::lock_guard lock(retained_.mutex());
+    cleared = retained_.clear(pattern);
+    return cleared.size();
   }
 
   expected<void> drain(std::chrono::nanoseconds timeout, const Yield* yield) {
@@ -216,67 +278,16 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     const SubscribeArgs* args;
   };
 
-  // One publish on its way: the payload as it is, and as a shared record once somebody needs that.
-  class Passage {
-   public:
-    Passage(BusCore& bus, Client& client, PublishArgs& args, ThreadRecord& record)
-        : arrival{args.topic, args.json, args.binary, args.attachments, this,
-                  [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(*a); }},
-          bus_(bus),
-          client_(client),
-          args_(args),
-          thread_(record) {}
-    Passage(const Passage&) = delete;
-    Passage& operator=(const Passage&) = delete;
-
-    const Message& message() {
-      shared(arrival);
-      return message_;
-    }
-
-    Arrival arrival;
-
-   private:
-    MessageRecord* shared(Arrival& a) {
-      if (message_.record()) return message_.record();
-      freeReturned(thread_);
-      Message owner = Message::adopt(makeRecord(args_.topic, thread_));
-      MessageRecord* made = owner.record();
-      if (args_.binary) made->payload = args_.adopt ? std::move(*args_.binary) : *args_.binary;
-      else if (args_.json) made->payload = takeJson();
-      if (args_.attachments) {
-        if (args_.adopt) made->attachments = std::move(*args_.attachments);
-        else made->attachments = *args_.attachments;
-      }
-      if (args_.headers) made->headers = *args_.headers;
-      made->replyTo = std::string(std::string_view(args_.replyTo));
-      made->id = (thread_.number << 40) + ++thread_.messages;
-      made->time = std::chrono::system_clock::now();
-      made->sender = client_.name();
-      message_ = std::move(owner);
-      a.topic = made->topic;
-      a.json = std::get_if<boost::json::value>(&made->payload);
-      a.binary = std::get_if<BinaryMessage>(&made->payload);
-      a.attachments = &made->attachments;
-      return made;
-    }
-
-    boost::json::value takeJson() {
-      // A value on a memory resource of the caller's own must not outlive it.
-      const bool ours = args_.json->storage().get() == boost::json::storage_ptr().get();
-      if (args_.adopt && ours) return std::move(*args_.json);
-      return boost::json::value(*args_.json, boost::json::storage_ptr());
-    }
-
-    BusCore& bus_;
-    Client& client_;
-    PublishArgs& args_;
-    ThreadRecord& thread_;
-    Message message_ = Message::adopt(nullptr);  // until somebody needs it
-  };
-
   expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
-                         const PublishArgs& args, Delivery& delivery) {
+                         PublishArgs& args, Delivery& delivery) {
+    if (args.retain && passage.message().record()->retainedAs <= subscription.retainedUpTo) return {};
+    if (!subscription.wants(record, passage.arrival)) return {};
+    if (subscription.responds) {
+      if (args.waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
+        return Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
+                                              " would answer on this thread, which waits for the answer");
+      ++args.responders;
+    }
     if (subscription.delivery == DeliveryMode::Queued)
       return subscription.enqueue(record, passage.message(), args.yield, delivery);
     if (record.callDepth == maxNestedCalls) {
@@ -297,6 +308,31 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     if (!lock) return;
     index_.refresh(const_cast<TopicEntry&>(entry));
     lock.unlock();
+  }
+
+  void retain(const Message& message) {
+    Message before = Message::adopt(nullptr);  // freed after the lock
+    std::lock_guard lock(retained_.mutex());
+    before = retained_.keep(message);
+  }
+
+  // False if the bus has ended.
+  bool add(SubscriptionCore& subscription, std::string_view group) {
+    std::lock_guard lock(mutex_);
+    if (closed_.load(std::memory_order_relaxed)) return false;
+    if (!group.empty()) subscription.group = groupNamed(group);
+    index_.add(subscription.pattern, &subscription);
+    subscriptions_.insert(&subscription);
+    subscription.retain();  // the index's
+    return true;
+  }
+
+  std::shared_ptr<Group> groupNamed(std::string_view name) {
+    std::erase_if(groups_, [](const auto& known) { return known.second.expired(); });
+    auto& known = groups_[std::string(name)];
+    auto group = known.lock();
+    if (!group) known = group = std::make_shared<Group>();
+    return group;
   }
 
   bool removeFromIndex(SubscriptionCore& subscription) {
@@ -359,10 +395,13 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   std::atomic<bool> closed_{false};
   Client library_{"qtforge"};
   Client host_{"host"};
+  RetainedMessages retained_;  // its mutex is taken before mutex_
+  RequestTable requests_;
   mutable std::mutex mutex_;  // guards the index's writing and all below
   TopicIndex index_;
   std::unordered_set<SubscriptionCore*> subscriptions_;
   std::vector<Client*> clients_;
+  std::map<std::string, std::weak_ptr<Group>, std::less<>> groups_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -2,6 +2,7 @@
 // qtforge/communication/detail/bus_functions.hpp: a BusCore behind the table that other binaries call.
 
 #include <qtforge/communication/detail/bus_stats.hpp>
+#include <qtforge/communication/detail/request.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
@@ -79,6 +80,32 @@ struct BusFunctions {
     });
   }
 
+  static std::int32_t clearRetained(void* bus, Text pattern, std::uint64_t* count, ErrorSink sink) {
+    return guarded(sink, [&]() -> expected<void> {
+      const auto cleared = core(bus).clearRetained(pattern);
+      if (!cleared) return cleared.error();
+      *count = *cleared;
+      return {};
+    });
+  }
+
+  static std::int32_t request(void* bus, void* client, PublishArgs* args, std::int64_t nanoseconds,
+                              MessageRecord** answer, ErrorSink sink) {
+    return guarded(sink, [&]() -> expected<void> {
+      auto result = AwaitedReply::request(core(bus), clientOr(client, core(bus)), *args,
+                                          std::chrono::nanoseconds(nanoseconds));
+      if (!result) return result.error();
+      *answer = result->release();
+      return {};
+    });
+  }
+
+  static void refuse(void* bus, Text replyTo, std::int32_t code, Text message, Text pythonType, Text traceback) {
+    core(bus).failRequest(RequestTable::numberOf(replyTo),
+                          Error(static_cast<Errc>(code), std::string(std::string_view(message)),
+                                std::string(std::string_view(pythonType)), std::string(std::string_view(traceback))));
+  }
+
   static void destroy(void* bus) {
     std::unique_ptr<Handle> handle(static_cast<Handle*>(bus));
     (*handle)->close();
@@ -96,7 +123,10 @@ struct BusFunctions {
                                   &counters,
                                   &drain,
                                   &stats,
-                                  &destroy};
+                                  &destroy,
+                                  &clearRetained,
+                                  &request,
+                                  &refuse};
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -22,6 +22,7 @@ struct Yield {
   void* self = nullptr;
   void (*release)(void* self) = nullptr;
   void (*acquire)(void* self) = nullptr;
+  bool (*interrupted)(void* self) = nullptr;  // after release, asked now and then: whether to wait no longer; may be null
 };
 
 struct PublishArgs {
@@ -34,6 +35,10 @@ struct PublishArgs {
   Text replyTo;
   const boost::json::object* headers = nullptr;
   const Yield* yield = nullptr;
+  bool retain = false;
+  bool waits = false;             // the publisher waits for an answer
+  std::uint64_t correlation = 0;  // of the request that this is, or answers
+  std::uint32_t responders = 0;  // out: subscriptions that respond and have it
 };
 
 /// A message on its way into a handler. `message` makes the shared record at the first call.
@@ -65,6 +70,7 @@ struct HandlerTable {
   bool underGil = false;  // runs Python: a publisher that holds the GIL keeps it for a direct call
   void* (*letGo)() = nullptr;            // lets go what the handler's thread may hold, the GIL, while a failure is told
   void (*takeBack)(void* held) = nullptr;
+  std::int32_t (*accepts)(void* self, Arrival* arrival, bool* wanted, ErrorSink sink) = nullptr;  // null: all
 };
 
 struct SubscribeArgs {
@@ -76,10 +82,13 @@ struct SubscribeArgs {
   std::int64_t blockNanoseconds = 0;
   std::int32_t delivery = 0;  // DeliveryMode
   std::int32_t policy = 0;    // OverflowPolicy
+  Text group;
+  bool retained = true;
+  bool responds = false;
 };
 
 struct SubscriptionCounters {
-  std::uint64_t delivered, dropped, mismatched, failed, pending;
+  std::uint64_t delivered, dropped, mismatched, failed, pending, replaced;
 };
 
 /// Append-only.
@@ -97,6 +106,12 @@ struct BusTable {
   std::int32_t (*drain)(void* core, std::int64_t nanoseconds, const Yield* yield, ErrorSink sink);
   void (*stats)(void* core, boost::json::value* out);
   void (*destroy)(void* core);
+  std::int32_t (*clearRetained)(void* core, Text pattern, std::uint64_t* count, ErrorSink sink);
+  /// Waits for the answer, which is the caller's.
+  std::int32_t (*request)(void* core, void* client, PublishArgs* args, std::int64_t nanoseconds,
+                          MessageRecord** answer, ErrorSink sink);
+  /// Answers a request with an error.
+  void (*refuse)(void* core, Text replyTo, std::int32_t code, Text message, Text pythonType, Text traceback);
 };
 
 }  // namespace detail

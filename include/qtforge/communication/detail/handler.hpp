@@ -45,6 +45,33 @@ inline Error payloadMismatch(const Arrival& arrival, const char* wanted) {
                                           wanted);
 }
 
+/// Calls `f` with the payload as T.
+template <class T, class F>
+expected<void> withPayload(Arrival& arrival, F&& f) {
+  if constexpr (std::is_same_v<T, Message>) {
+    f(arrival.message());
+  } else if constexpr (std::is_same_v<T, BinaryMessage>) {
+    if (!arrival.binary) return payloadMismatch(arrival, "BinaryMessage");
+    f(*arrival.binary);
+  } else {
+    if (!arrival.json) return payloadMismatch(arrival, "JSON");
+    if constexpr (std::is_same_v<T, boost::json::value>) {
+      f(*arrival.json);
+    } else {
+      const auto value = boost::json::try_value_to<T>(*arrival.json);
+      if (!value) return payloadMismatch(arrival, "JSON of another shape");
+      f(*value);
+    }
+  }
+  return {};
+}
+
+/// What a handler says beforehand of what it wants; specialised in filter.hpp.
+template <class F>
+struct PredicateOf {
+  static constexpr bool present = false;
+};
+
 /// A handler of type F that takes T, behind a table of functions.
 template <class T, class F>
 class HeldHandler {
@@ -52,34 +79,36 @@ class HeldHandler {
   template <class G>
   explicit HeldHandler(G&& handler) : handler_(std::forward<G>(handler)) {}
 
-  static constexpr HandlerTable table{
-      [](void* self, Arrival* arrival, ErrorSink sink) {
-        return guarded(sink, [&]() -> expected<void> { return static_cast<HeldHandler*>(self)->call(*arrival); });
-      },
-      nullptr, [](void* self) { delete static_cast<HeldHandler*>(self); }, false};
+  static const HandlerTable table;
 
  private:
-  expected<void> call(Arrival& arrival) {
-    if constexpr (std::is_same_v<T, Message>) {
-      std::invoke(handler_, arrival.message());
-    } else if constexpr (std::is_same_v<T, BinaryMessage>) {
-      if (!arrival.binary) return payloadMismatch(arrival, "BinaryMessage");
-      std::invoke(handler_, *arrival.binary);
-    } else {
-      if (!arrival.json) return payloadMismatch(arrival, "JSON");
-      if constexpr (std::is_same_v<T, boost::json::value>) {
-        std::invoke(handler_, *arrival.json);
-      } else {
-        auto value = boost::json::try_value_to<T>(*arrival.json);
-        if (!value) return payloadMismatch(arrival, "JSON of another shape");
-        std::invoke(handler_, *value);
-      }
-    }
-    return {};
+  static std::int32_t call(void* self, Arrival* arrival, ErrorSink sink) {
+    return guarded(sink, [&] {
+      return withPayload<T>(*arrival, [&](const T& payload) {
+        std::invoke(static_cast<HeldHandler*>(self)->handler_, payload);
+      });
+    });
+  }
+
+  static std::int32_t accepts(void* self, Arrival* arrival, bool* wanted, ErrorSink sink) {
+    return guarded(sink, [&] {
+      return withPayload<T>(*arrival, [&](const T& payload) {
+        *wanted = PredicateOf<F>::accepts(static_cast<HeldHandler*>(self)->handler_, payload);
+      });
+    });
+  }
+
+  static constexpr HandlerTable makeTable() {
+    HandlerTable made{&call, nullptr, [](void* self) { delete static_cast<HeldHandler*>(self); }};
+    if constexpr (PredicateOf<F>::present) made.accepts = &accepts;
+    return made;
   }
 
   F handler_;
 };
+
+template <class T, class F>
+inline constexpr HandlerTable HeldHandler<T, F>::table = HeldHandler<T, F>::makeTable();
 
 struct NoExecutor {};
 

@@ -3,20 +3,72 @@
 
 #include <qtforge/communication/bus.hpp>
 
+#include <algorithm>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <span>
+#include <unordered_map>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// First in, first out, at most `capacity` messages; who puts the first one in must schedule the emptying.
+/// Which place the queued message of a topic has, for OverflowPolicy::Latest. Allocates until it has held as many topics
+/// at once as it ever will.
+class TopicPlaces {
+ public:
+  /// The place of that topic's message, or null.
+  [[nodiscard]] std::uint64_t* find(std::string_view topic) {
+    const auto found = places_.find(topic);
+    return found == places_.end() ? nullptr : &found->second;
+  }
+  void add(std::string_view topic, std::uint64_t place) {
+    if (spare_.empty()) {
+      places_.emplace(topic, place);
+      return;
+    }
+    auto node = std::move(spare_.back());
+    spare_.pop_back();
+    node.key() = topic;
+    node.mapped() = place;
+    places_.insert(std::move(node));
+  }
+  /// The same topic, as another message spells it: the first one's text goes with its message.
+  void rename(std::string_view topic) {
+    auto node = places_.extract(topic);
+    node.key() = topic;
+    places_.insert(std::move(node));
+  }
+  void remove(std::string_view topic) { spare_.push_back(places_.extract(topic)); }
+
+ private:
+  using Places = std::unordered_map<std::string_view, std::uint64_t>;
+  Places places_;
+  std::vector<Places::node_type> spare_;
+};
+
+/// First in, first out, at most `capacity` messages; who puts the first one in must schedule the emptying. It begins
+/// closed to its consumer: see open().
 ///
 /// @par Thread safety  any number of producers, one consumer at a time. Its lock is a leaf: nothing is called under it.
 class Mailbox {
  public:
-  enum class Put { Queued, QueuedFirst, DroppedOldest, DroppedNewest, Full, Closed };
+  enum class Put { Queued, QueuedFirst, Replaced, DroppedOldest, DroppedNewest, Full, Closed };
 
-  Mailbox(std::size_t capacity, OverflowPolicy policy) : capacity_(capacity), policy_(policy) {}
+  Mailbox(std::size_t capacity, OverflowPolicy policy) : capacity_(capacity), policy_(policy) {
+    if (policy == OverflowPolicy::Latest) places_ = std::make_unique<TopicPlaces>();
+  }
+
+  /// Puts `first` before all that came meanwhile, the newest of them if there is no place for all, and lets the consumer
+  /// begin. Once. @return whether the caller must schedule take()
+  bool open(std::span<const Message> first) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    const auto fits = std::min(first.size(), capacity_ - count_);
+    dropped_ += first.size() - fits;
+    prepend(first.last(fits));
+    return scheduled_ = count_ > 0;
+  }
 
   /// Queues `message`. QueuedFirst: the caller must schedule take(). Full: the policy is Fail or Block, nothing queued.
   Put put(const Message& message) {
@@ -104,6 +156,10 @@ class Mailbox {
     std::lock_guard lock(mutex_);
     return dropped_;
   }
+  [[nodiscard]] bool full() const {
+    std::lock_guard lock(mutex_);
+    return count_ >= capacity_;
+  }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] OverflowPolicy policy() const noexcept { return policy_; }
 
@@ -111,6 +167,11 @@ class Mailbox {
   bool firstOverflow() {
     std::lock_guard lock(mutex_);
     return !std::exchange(overflowing_, true);
+  }
+
+  [[nodiscard]] std::uint64_t replaced() const {
+    std::lock_guard lock(mutex_);
+    return replaced_;
   }
 
   void countDropped() {
@@ -133,12 +194,22 @@ class Mailbox {
   Put putLocked(const Message& message, Evicted& evicted) {
     if (closed_) return Put::Closed;
     Put result = Put::Queued;
+    if (places_) {
+      if (const auto* place = places_->find(message.topic())) {
+        MessageRecord*& slot = ring_[(first_ + (*place - popped_)) % ring_.size()];
+        places_->rename(message.topic());
+        message.record()->references.fetch_add(1, std::memory_order_relaxed);
+        evicted.record = std::exchange(slot, message.record());
+        ++replaced_;
+        return Put::Replaced;
+      }
+    }
     if (count_ == capacity_) {
       if (policy_ == OverflowPolicy::DropNewest) {
         ++dropped_;
         return Put::DroppedNewest;
       }
-      if (policy_ != OverflowPolicy::DropOldest) return Put::Full;
+      if (policy_ != OverflowPolicy::DropOldest && !places_) return Put::Full;
       evicted.record = pop();
       ++dropped_;
       ++handled_;
@@ -151,7 +222,8 @@ class Mailbox {
   }
 
   void push(const Message& message) {
-    if (count_ == ring_.size()) grow();
+    if (count_ == ring_.size()) grow(count_ + 1);
+    if (places_) places_->add(message.topic(), popped_ + count_);
     message.record()->references.fetch_add(1, std::memory_order_relaxed);
     ring_[(first_ + count_) % ring_.size()] = message.record();
     ++count_;
@@ -159,13 +231,36 @@ class Mailbox {
 
   MessageRecord* pop() {
     MessageRecord* record = ring_[first_];
+    if (places_) places_->remove(record->topic);
     first_ = (first_ + 1) % ring_.size();
+    ++popped_;
     if (--count_ == 0) overflowing_ = false;
     return record;
   }
 
-  void grow() {
-    std::vector<MessageRecord*> next(std::min(capacity_, std::max<std::size_t>(8, ring_.size() * 2)));
+  // Places count from popped_, so that those of what is there stay as they are.
+  void prepend(std::span<const Message> messages) {
+    if (messages.empty()) return;
+    if (count_ + messages.size() > ring_.size()) grow(count_ + messages.size());
+    for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+      if (places_) {
+        if (places_->find(message->topic())) {  // what came meanwhile is newer
+          ++replaced_;
+          continue;
+        }
+        places_->add(message->topic(), popped_ - 1);
+      }
+      first_ = (first_ + ring_.size() - 1) % ring_.size();
+      message->record()->references.fetch_add(1, std::memory_order_relaxed);
+      ring_[first_] = message->record();
+      --popped_;
+      ++count_;
+      ++enqueued_;
+    }
+  }
+
+  void grow(std::size_t least) {
+    std::vector<MessageRecord*> next(std::min(capacity_, std::max({std::size_t(8), ring_.size() * 2, least})));
     for (std::size_t i = 0; i < count_; ++i) next[i] = ring_[(first_ + i) % ring_.size()];
     ring_.swap(next);
     first_ = 0;
@@ -176,6 +271,7 @@ class Mailbox {
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable space_;
   std::condition_variable idle_;
+  std::unique_ptr<TopicPlaces> places_;  // for Latest
   std::vector<MessageRecord*> ring_;
   std::size_t first_ = 0;
   std::size_t count_ = 0;
@@ -185,7 +281,9 @@ class Mailbox {
   std::uint64_t enqueued_ = 0;
   std::uint64_t handled_ = 0;
   std::uint64_t dropped_ = 0;
-  bool scheduled_ = false;
+  std::uint64_t replaced_ = 0;
+  std::uint64_t popped_ = 0;  // modulo 2^64
+  bool scheduled_ = true;  // until open()
   bool closed_ = false;
   bool overflowing_ = false;
 };

@@ -18,6 +18,11 @@ struct BusReports {
   virtual void overflow(const SubscriptionCore& subscription) = 0;
 };
 
+/// Subscriptions of one name that share their messages.
+struct Group {
+  std::atomic<std::uint64_t> next{0};  // whose turn it is
+};
+
 /// Whether time stamps are taken when messages are handled; for the process.
 inline std::atomic<bool>& latencyEnabled() noexcept {
   static std::atomic<bool> enabled{false};
@@ -31,6 +36,7 @@ class SubscriptionCore {
   SubscriptionCore(const SubscribeArgs& args, Client& client, ExecutorRef executor, std::shared_ptr<BusReports> reports)
       : pattern(std::string_view(args.pattern)),
         delivery(static_cast<DeliveryMode>(args.delivery)),
+        responds(args.responds),
         client_(client),
         handler_(args.handler),
         self_(args.self),
@@ -61,12 +67,45 @@ class SubscriptionCore {
     return true;
   }
 
+  /// Gives it what was retained before, `first`, and lets its consumer begin. Once, when publishers can see it.
+  void start(std::vector<Message> first) {
+    std::erase_if(first, [&](const Message& message) {
+      Arrival arrival = arrivalOf(message);
+      return !wants(ThreadRecords::mine(), arrival);
+    });
+    if (delivery == DeliveryMode::Queued) {
+      if (mailbox_.open(first)) schedule();
+      return;
+    }
+    for (const auto& message : first) {
+      Arrival arrival = arrivalOf(message);
+      if (ThreadRecords::mine().callDepth < maxNestedCalls) callDirect(ThreadRecords::mine(), arrival);
+    }
+  }
+
+  /// Whether its filter lets the message through. What the filter throws is counted and told.
+  bool wants(ThreadRecord& record, Arrival& arrival) {
+    if (!handler_->accepts) [[likely]]
+      return true;
+    if (record.callDepth == maxNestedCalls) return true;  // it will be refused for that
+    Call call(record, *this);
+    if (!call) return false;
+    bool wanted = false;
+    Error error;
+    const auto code = static_cast<Errc>(handler_->accepts(self_, &arrival, &wanted, sinkInto(error)));
+    if (code != Errc::Ok) failedWith(code, arrival, error);
+    return wanted;
+  }
+
+  /// Whether this thread would have to go on for the handler to be called.
+  [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calledBy(record) || executorWaitsForCaller(); }
+
   /// Queues `message`, waiting if the policy is Block. @return nothing, or Overflow, WouldDeadlock, ShuttingDown
   expected<void> enqueue(ThreadRecord& record, const Message& message, const Yield* yield, Delivery& counts) {
     auto put = mailbox_.put(message);
     if (put == Mailbox::Put::Full) {
       if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail");
-      if (calledBy(record) || executorWaitsForCaller()) {
+      if (waitsFor(record)) {
         mailbox_.countDropped();
         ++counts.dropped;
         return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
@@ -123,7 +162,7 @@ class SubscriptionCore {
 
   void counters(SubscriptionCounters& out) const {
     out = {delivered.sum(), dropped(), mismatched.load(std::memory_order_relaxed),
-           failed.load(std::memory_order_relaxed), mailbox_.pending()};
+           failed.load(std::memory_order_relaxed), mailbox_.pending(), mailbox_.replaced()};
   }
 
   [[nodiscard]] std::uint64_t dropped() const { return mailbox_.dropped() + refused.load(std::memory_order_relaxed); }
@@ -136,6 +175,9 @@ class SubscriptionCore {
 
   const std::string pattern;
   const DeliveryMode delivery;
+  const bool responds;
+  std::shared_ptr<Group> group;     // set before it is in the index, as the next; may be null
+  std::uint64_t retainedUpTo = 0;  // retained messages up to this number are given by start(), not by publishers
   ShardedCount delivered;
   std::atomic<std::uint64_t> mismatched{0};
   std::atomic<std::uint64_t> failed{0};
@@ -182,6 +224,11 @@ class SubscriptionCore {
     if (!handlerGone_) handler_->destroy(self_);
     executor_.destroy();
     delete latency_.load(std::memory_order_relaxed);
+  }
+
+  static Arrival arrivalOf(const Message& message) {
+    return {message.topic(),        message.json(),   message.binary(),
+            &message.attachments(), message.record(), [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
   }
 
   static std::condition_variable& ended() {
@@ -258,10 +305,13 @@ class SubscriptionCore {
   void handle(Arrival& arrival, std::uint64_t thread) {
     Error error;
     const auto code = static_cast<Errc>(handler_->call(self_, &arrival, sinkInto(error)));
+    if (code != Errc::PayloadMismatch) delivered.add(1, thread);
+    if (code != Errc::Ok) [[unlikely]]
+      failedWith(code, arrival, error);
+  }
+
+  void failedWith(Errc code, const Arrival& arrival, const Error& error) {
     const bool mismatch = code == Errc::PayloadMismatch;
-    if (!mismatch) delivered.add(1, thread);
-    if (code == Errc::Ok) [[likely]]
-      return;
     if (mismatch && mismatched.fetch_add(1, std::memory_order_relaxed) > 0) return;
     // Log sinks and receivers of reports are anybody's code.
     void* held = handler_->letGo ? handler_->letGo() : nullptr;
@@ -367,8 +417,7 @@ class SubscriptionCore {
       prefetchAhead(messages, at);
       const Message& message = messages[at++];
       if (latencyEnabled().load(std::memory_order_relaxed)) subscription.measure(message);
-      Arrival arrival{message.topic(), message.json(), message.binary(), &message.attachments(), message.record(),
-                      [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
+      Arrival arrival = arrivalOf(message);
       subscription.handle(arrival, thread.number);
       return true;
     }

@@ -73,8 +73,17 @@ class PythonSubscriptions {
 /// Lets a publisher's or waiter's GIL go while it waits.
 struct GilYield {
   qtforge::detail::Yield yield{this, [](void* self) { static_cast<GilYield*>(self)->state = PyEval_SaveThread(); },
-                               [](void* self) { orStay([&] { PyEval_RestoreThread(static_cast<GilYield*>(self)->state); }); }};
+                               [](void* self) { orStay([&] { PyEval_RestoreThread(static_cast<GilYield*>(self)->state); }); },
+                               [](void* self) { return static_cast<GilYield*>(self)->signalled(); }};
   PyThreadState* state = nullptr;
+
+  // Whether a Python signal handler raised: Ctrl-C. The Python error is set then.
+  bool signalled() {
+    yield.acquire(this);
+    const bool raised = PyErr_CheckSignals() != 0;
+    yield.release(this);
+    return raised;
+  }
 };
 
 inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
@@ -164,18 +173,27 @@ inline bool readPayload(PyObject* payload, Outgoing& out, const Gil& gil) {
   return true;
 }
 
-inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers) {
+// For a publish that takes all of it.
+inline qtforge::detail::PublishArgs publishArgs(std::string_view topic, Outgoing& outgoing) {
+  qtforge::detail::PublishArgs args;
+  args.topic = topic;
+  if (outgoing.isBinary) args.binary = &outgoing.binary;
+  else args.json = &outgoing.json;
+  args.attachments = &outgoing.attachments;
+  args.adopt = true;
+  return args;
+}
+
+inline void* clientOf(const PluginContext* plugin) { return plugin ? plugin->client : root().client; }
+
+inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers, int retain) {
   const Gil gil{GilHeld()};
   const auto name = textArgument(topic, "topic");
   if (!name) return nullptr;
   Outgoing outgoing;
   if (!readPayload(payload, outgoing, gil)) return nullptr;
-  qtforge::detail::PublishArgs args;
-  args.topic = *name;
-  if (outgoing.isBinary) args.binary = &outgoing.binary;
-  else args.json = &outgoing.json;
-  args.attachments = &outgoing.attachments;
-  args.adopt = true;
+  auto args = publishArgs(*name, outgoing);
+  args.retain = retain != 0;
   if (replyTo && replyTo != Py_None) {
     const auto reply = textArgument(replyTo, "reply_to");
     if (!reply) return nullptr;
@@ -196,15 +214,84 @@ inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* rep
   const auto plugin = callingPlugin(gil);
   Delivery delivery;
   Error error;
-  if (root().bus->publish(root().busCore, plugin ? plugin->client : root().client, &args, &delivery,
-                          qtforge::detail::sinkInto(error)) != 0)
+  if (root().bus->publish(root().busCore, clientOf(plugin.get()), &args, &delivery, qtforge::detail::sinkInto(error)) != 0)
     return raise(error, gil);
   return PyLong_FromUnsignedLong(delivery.receivers());
+}
+
+inline PyObject* bridgeRequest(PyObject* topic, PyObject* payload, double seconds, int envelope) {
+  const Gil gil{GilHeld()};
+  const auto name = textArgument(topic, "topic");
+  if (!name) return nullptr;
+  if (!(seconds >= 0 && seconds <= 1e6)) {
+    PyErr_SetString(PyExc_ValueError, "timeout: 0 to 1e6 seconds expected");
+    return nullptr;
+  }
+  Outgoing outgoing;
+  if (!readPayload(payload, outgoing, gil)) return nullptr;
+  auto args = publishArgs(*name, outgoing);
+  GilYield yield;
+  args.yield = &yield.yield;
+  const auto plugin = callingPlugin(gil);
+  qtforge::detail::MessageRecord* record = nullptr;
+  Error error;
+  const auto failed = root().bus->request(root().busCore, clientOf(plugin.get()), &args,
+                                          static_cast<std::int64_t>(seconds * 1e9), &record, qtforge::detail::sinkInto(error));
+  const Message answer = Message::adopt(record);
+  if (PyErr_Occurred()) return nullptr;  // Ctrl-C
+  if (failed != 0) return raise(error, gil);
+  Arrival arrival{answer.topic(), answer.json(), answer.binary(), &answer.attachments(), record,
+                  [](Arrival* a) { return static_cast<qtforge::detail::MessageRecord*>(a->context); }};
+  return (envelope ? envelopeOf(arrival, gil) : payloadOf(arrival, gil)).release();
+}
+
+inline PyObject* bridgeClearRetained(PyObject* pattern) {
+  const Gil gil{GilHeld()};
+  const auto text = textArgument(pattern, "pattern");
+  if (!text) return nullptr;
+  std::uint64_t count = 0;
+  Error error;
+  if (root().bus->clearRetained(root().busCore, *text, &count, qtforge::detail::sinkInto(error)) != 0)
+    return raise(error, gil);
+  return PyLong_FromUnsignedLongLong(count);
+}
+
+/// The Answer of Python's responders.
+inline expected<void> answerRequest(const Message& request, const expected<Ref>& result, const PluginContext* responder,
+                                    const Gil& gil) {
+  const auto answer = [&]() -> expected<void> {
+    if (!result) return result.error();
+    if (request.replyTo().empty()) return {};
+    Outgoing outgoing;
+    if (!readPayload(result->get(), outgoing, gil)) return takePythonError("answer", gil, Errc::HandlerFailed);
+    auto args = publishArgs(request.replyTo(), outgoing);
+    GilYield yield;
+    args.yield = &yield.yield;
+    Delivery delivery;
+    Error error;
+    if (root().bus->publish(root().busCore, clientOf(responder), &args, &delivery, qtforge::detail::sinkInto(error)) != 0)
+      return error;
+    return {};
+  }();
+  if (answer || request.correlation() == 0) return answer;  // only published: a failure is told as any handler's
+  const Error& error = answer.error();
+  const auto message = error.message(), type = error.pythonType(), traceback = error.traceback();
+  root().bus->refuse(root().busCore, request.replyTo(), static_cast<std::int32_t>(error.code()),
+                     std::string_view(message), std::string_view(type), std::string_view(traceback));
+  return {};
 }
 
 // One entry of a dict of options; null if it is not there.
 inline PyObject* option(PyObject* options, const char* name) {
   return options && options != Py_None ? PyDict_GetItemString(options, name) : nullptr;
+}
+
+// False with a Python error set; what is not there stays as it is.
+inline bool readFlag(PyObject* options, const char* name, bool& out) {
+  PyObject* given = option(options, name);
+  const int truth = given ? PyObject_IsTrue(given) : out;
+  out = truth == 1;
+  return truth >= 0;
 }
 
 // Reads the options into `args`. False with a Python error set.
@@ -232,7 +319,13 @@ inline bool readSubscribeOptions(PyObject* options, qtforge::detail::SubscribeAr
     return false;
   };
   if (!choose("delivery", {"queued", "direct"}, args.delivery)) return false;
-  if (!choose("policy", {"block", "drop_oldest", "drop_newest", "fail"}, args.policy)) return false;
+  if (!choose("policy", {"block", "drop_oldest", "drop_newest", "fail", "latest"}, args.policy)) return false;
+  if (PyObject* group = option(options, "group")) {
+    const auto text = textArgument(group, "group");
+    if (!text) return false;
+    args.group = *text;
+  }
+  if (!readFlag(options, "retained", args.retained) || !readFlag(options, "responds", args.responds)) return false;
   if (PyObject* capacity = option(options, "capacity")) {
     args.capacity = PyLong_AsSize_t(capacity);
     if (PyErr_Occurred()) return false;
@@ -258,9 +351,8 @@ inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject*
   qtforge::detail::SubscribeArgs args;
   args.pattern = *text;
   if (!readSubscribeOptions(options, args)) return nullptr;
-  PyObject* envelope = option(options, "envelope");
-  const int wrapped = envelope ? PyObject_IsTrue(envelope) : 0;
-  if (wrapped < 0) return nullptr;
+  bool envelope = false;
+  if (!readFlag(options, "envelope", envelope)) return nullptr;
 
   auto* interpreter = Interpreter::find();
   auto plugin = callingPlugin(gil);
@@ -269,14 +361,13 @@ inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject*
   PyObject* owner = option(options, "owner");
   if (!owner || owner == Py_None) owner = self ? self : plugin ? plugin->object.get() : nullptr;
 
-  auto* held = new PythonHandler(handler, owner, wrapped == 1, plugin);
+  auto* held = new PythonHandler(handler, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
   args.handler = static_cast<DeliveryMode>(args.delivery) == DeliveryMode::Direct ? &PythonHandler::direct
                                                                                    : &PythonHandler::queued;
   args.self = held;
   args.executor = (plugin && plugin->lane ? *plugin->lane : interpreter->sharedLane()).executor();
-  auto* client = plugin ? plugin->client : static_cast<qtforge::detail::Client*>(root().client);
   Error error;
-  void* handle = root().bus->subscribe(root().busCore, client, &args, qtforge::detail::sinkInto(error));
+  void* handle = root().bus->subscribe(root().busCore, clientOf(plugin.get()), &args, qtforge::detail::sinkInto(error));
   if (!handle) return raise(error, gil);
   return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add({handle, owner, plugin.get()}));
 }
@@ -299,8 +390,8 @@ inline PyObject* bridgeUnsubscribeAll(PyObject* owner) {
 inline PyObject* bridgeSubscriptionStats(std::uint64_t subscription) {
   qtforge::detail::SubscriptionCounters c{};
   if (!PythonSubscriptions::instance().counters(subscription, c)) Py_RETURN_NONE;
-  return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "delivered", c.delivered, "dropped", c.dropped, "mismatched",
-                       c.mismatched, "failed", c.failed, "pending", c.pending);
+  return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K}", "delivered", c.delivered, "dropped", c.dropped, "mismatched",
+                       c.mismatched, "failed", c.failed, "pending", c.pending, "replaced", c.replaced);
 }
 
 inline PyObject* bridgeDrain(double seconds) {

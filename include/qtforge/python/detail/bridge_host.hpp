@@ -42,7 +42,9 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgePluginStep>::call,
                                 &Guarded<&bridgePluginInfo>::call,
                                 &Guarded<&bridgeShutdown>::call,
-                                &Guarded<&bridgePluginDescription>::call};
+                                &Guarded<&bridgePluginDescription>::call,
+                                &Guarded<&bridgeRequest>::call,
+                                &Guarded<&bridgeClearRetained>::call};
   return table;
 }
 

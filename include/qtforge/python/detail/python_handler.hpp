@@ -41,11 +41,20 @@ inline Ref envelopeOf(Arrival& arrival, const Gil& gil) {
                                           reply.get()));
 }
 
+/// What becomes of a responder's result, or of its error, which is the requester's.
+using Answer = expected<void> (*)(const Message& request, const expected<Ref>& result, const PluginContext* responder,
+                                  const Gil& gil);
+
 /// A Python callable as the handler of a subscription.
 class PythonHandler {
  public:
-  PythonHandler(PyObject* callable, PyObject* owner, bool envelope, std::shared_ptr<PluginContext> plugin)
-      : callable_(Ref::borrow(callable)), owner_(Ref::borrow(owner)), envelope_(envelope), plugin_(std::move(plugin)) {}
+  /// @param answer  for a responder, else null
+  PythonHandler(PyObject* callable, PyObject* owner, bool envelope, Answer answer, std::shared_ptr<PluginContext> plugin)
+      : callable_(Ref::borrow(callable)),
+        owner_(Ref::borrow(owner)),
+        envelope_(envelope),
+        answer_(answer),
+        plugin_(std::move(plugin)) {}
 
   static const qtforge::detail::HandlerTable queued;
   static const qtforge::detail::HandlerTable direct;
@@ -79,16 +88,22 @@ class PythonHandler {
 
   expected<void> call(Arrival& arrival, const Gil& gil) {
     const Ref argument = envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
-    if (!argument) return takePythonError("Python handler", gil, Errc::HandlerFailed);
-    const Ref result =
-        Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
-    if (result) return {};
-    return takePythonError("Python handler", gil, Errc::HandlerFailed);
+    Ref result;
+    if (argument)
+      result = Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
+    if (!answer_) [[likely]] {
+      if (result) return {};
+      return takePythonError("Python handler", gil, Errc::HandlerFailed);
+    }
+    const Message request = arrival.message();
+    if (result) return answer_(request, std::move(result), plugin_.get(), gil);
+    return answer_(request, takePythonError("Python responder", gil, Errc::HandlerFailed), plugin_.get(), gil);
   }
 
   SharedRef callable_;
   SharedRef owner_;  // keeps its address from being another's
   const bool envelope_;
+  const Answer answer_;
   std::shared_ptr<PluginContext> plugin_;
 };
 

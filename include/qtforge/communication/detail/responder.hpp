@@ -1,0 +1,115 @@
+#pragma once
+// qtforge/communication/detail/responder.hpp: a user's function that answers requests, as a HandlerTable.
+
+#include <qtforge/communication/detail/handler.hpp>
+
+#include <boost/json/value_from.hpp>
+
+#include <functional>
+#include <utility>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// Calls `f(args)` with the payload in `value`, where PublishArgs wants it. `args` is good during the call.
+template <class T, class F>
+decltype(auto) withPublishArgs(PublishArgs& args, T&& value, F&& f) {
+  using Plain = std::remove_cvref_t<T>;
+  args.adopt = !std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>;
+  if constexpr (std::is_same_v<Plain, boost::json::value>) {
+    args.json = const_cast<boost::json::value*>(&value);  // only written when `adopt`
+    return f(args);
+  } else if constexpr (std::is_same_v<Plain, BinaryMessage>) {
+    args.binary = const_cast<BinaryMessage*>(&value);
+    return f(args);
+  } else if constexpr (std::is_same_v<Plain, Message>) {
+    args.adopt = false;
+    args.json = const_cast<boost::json::value*>(value.json());
+    args.binary = const_cast<BinaryMessage*>(value.binary());
+    args.attachments = const_cast<Attachments*>(&value.attachments());
+    return f(args);
+  } else {
+    auto json = boost::json::value_from(std::forward<T>(value));
+    args.json = &json;
+    args.adopt = true;
+    return f(args);
+  }
+}
+
+template <class T>
+inline constexpr bool isExpected = false;
+template <class T>
+inline constexpr bool isExpected<expected<T>> = true;
+
+/// Answers requests with what `function` returns; its errors and exceptions are the requester's.
+template <class T, class Function>
+class HeldResponder {
+ public:
+  template <class G>
+  HeldResponder(G&& function, const BusTable* bus, void* core, void* client)
+      : function_(std::forward<G>(function)), bus_(bus), core_(core), client_(client) {}
+
+  static const HandlerTable table;
+
+ private:
+  static std::int32_t call(void* self, Arrival* arrival, ErrorSink sink) {
+    return static_cast<HeldResponder*>(self)->answer(*arrival, sink);
+  }
+
+  std::int32_t answer(Arrival& arrival, ErrorSink sink) {
+    const Message request = arrival.message();
+    Error error;
+    const auto code = guarded(sinkInto(error), [&]() -> expected<void> {
+      expected<void> sent;
+      auto called = withPayload<T>(arrival, [&](const T& payload) { sent = reply(request, payload); });
+      return called ? sent : called;
+    });
+    if (code == 0) return 0;
+    if (request.correlation() == 0) {  // only published: the failure is told as any handler's
+      sink(error);
+      return code;
+    }
+    const auto message = error.message(), type = error.pythonType(), traceback = error.traceback();
+    bus_->refuse(core_, request.replyTo(), code, std::string_view(message), std::string_view(type),
+                 std::string_view(traceback));
+    return 0;
+  }
+
+  expected<void> reply(const Message& request, const T& payload) {
+    using Result = std::invoke_result_t<Function&, const T&>;
+    if constexpr (std::is_void_v<Result>) {
+      std::invoke(function_, payload);
+      return send(request, boost::json::value());
+    } else if constexpr (isExpected<Result>) {
+      auto result = std::invoke(function_, payload);
+      if (!result) return result.error();
+      if constexpr (std::is_void_v<typename Result::value_type>) return send(request, boost::json::value());
+      else return send(request, std::move(*result));
+    } else {
+      return send(request, std::invoke(function_, payload));
+    }
+  }
+
+  template <class Answer>
+  expected<void> send(const Message& request, Answer&& answer) {
+    if (request.replyTo().empty()) return {};
+    PublishArgs args;
+    args.topic = request.replyTo();
+    return withPublishArgs(args, std::forward<Answer>(answer), [&](PublishArgs& ready) -> expected<void> {
+      Delivery delivery;
+      Error error;
+      if (bus_->publish(core_, client_, &ready, &delivery, sinkInto(error)) != 0) return error;
+      return {};
+    });
+  }
+
+  Function function_;
+  const BusTable* bus_;
+  void* core_;
+  void* client_;
+};
+
+template <class T, class Function>
+inline constexpr HandlerTable HeldResponder<T, Function>::table{
+    &HeldResponder::call, nullptr, [](void* self) { delete static_cast<HeldResponder*>(self); }};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail
