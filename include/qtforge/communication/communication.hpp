@@ -5,4 +5,5 @@
 #include <qtforge/communication/filter.hpp>
 #include <qtforge/communication/message.hpp>
 #include <qtforge/communication/message_bus.hpp>
+#include <qtforge/communication/subscription.hpp>
 #include <qtforge/communication/topic.hpp>

@@ -21,9 +21,6 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   /// @param log       takes level and text
   BusCore(ExecutorRef executor, std::function<void(std::int32_t, const std::string&)> log)
       : executor_(executor), log_(std::move(log)), clients_{&host_} {}
-  ~BusCore() override {
-    executor_.destroy();
-  }
 
   struct PublisherCore {
     std::shared_ptr<BusCore> bus;
@@ -197,17 +194,16 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return cleared.size();
   }
 
-  expected<void> drain(std::chrono::nanoseconds timeout, const Yield* yield) {
-    if (ThreadRecords::mine().callDepth > 0)
-      return Error(Errc::WouldDeadlock, "drain: called from inside a handler, which it would wait for");
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
-    if (yield) yield->release(yield->self);
-    auto done = drainUntil(deadline);
-    if (yield) yield->acquire(yield->self);
-    return done;
-  }
+  /// Waits until all that was published before is handled, with what its handlers published. See bus_drain.hpp.
+  expected<void> drain(std::chrono::nanoseconds timeout, const Yield* yield);
+  /// See bus_stats.hpp.
+  void stats(boost::json::value& out) const;
 
-  void stats(boost::json::value& out) const;  // bus_stats.hpp
+  // Reports, to the log and as messages below `qtforge.`. See bus_reports.hpp.
+  void publishInternal(std::string_view topic, boost::json::value payload);
+  void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) override;
+  void mismatch(const SubscriptionCore& subscription, const Error& error) override;
+  void overflow(const SubscriptionCore& subscription) override;
 
   /// Calls `f` for a retained pointer to each subscription that `wanted` accepts; the caller releases them.
   template <class Wanted>
@@ -226,42 +222,6 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     std::lock_guard lock(mutex_);
     clients_.push_back(client);
   }
-  /// For reports, as messages below `qtforge.`: sent in the name of the library.
-  void publishInternal(std::string_view topic, boost::json::value payload) {
-    PublishArgs args;
-    args.topic = topic;
-    args.json = &payload;
-    args.adopt = true;
-    Delivery delivery;
-    if (auto done = publish(library_, args, delivery, Authority::Library); !done && done.error().code() != Errc::ShuttingDown)
-      log_(3, "a report on " + std::string(topic) + " was lost: " + done.error().message());
-  }
-
-  void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) override {
-    auto text = subscription.describe() + ": its handler failed on \"" + std::string(topic) + "\": " + error.message();
-    if (const auto traceback = error.traceback(); !traceback.empty()) text += "\n" + traceback;
-    log_(4, text);
-    if (isReservedTopic(topic)) return;  // no report of a failing report
-    publishInternal("qtforge.errors", {{"plugin", subscription.client().name()},
-                                       {"pattern", subscription.pattern},
-                                       {"topic", topic},
-                                       {"code", static_cast<int>(error.code())},
-                                       {"message", error.message()},
-                                       {"type", error.pythonType()},
-                                       {"traceback", error.traceback()}});
-  }
-
-  void mismatch(const SubscriptionCore& subscription, const Error& error) override {
-    log_(3, subscription.describe() + ": " + error.message() + "; counted, not logged again");
-  }
-
-  void overflow(const SubscriptionCore& subscription) override {
-    log_(3, subscription.describe() + ": its mailbox of " + std::to_string(subscription.mailbox().capacity()) +
-                " messages overflows; logged once until it is empty");
-    if (!isReservedTopic(subscription.pattern))
-      publishInternal("qtforge.bus.overflow",
-                      {{"plugin", subscription.client().name()}, {"pattern", subscription.pattern}});
-  }
 
  private:
   // Ends handler and executor of a subscription that is not made.
@@ -273,7 +233,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     ~Rejected() {
       if (!args) return;
       args->handler->destroy(args->self);
-      args->executor.destroy();
+      const OwnedExecutor ended(args->executor);
     }
     const SubscribeArgs* args;
   };
@@ -342,36 +302,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return true;
   }
 
-  // Pass by pass: what is queued when a pass begins is handled when it ends. The passes end with one in which no handler
-  // published: nothing that was published before can then have left anything.
-  expected<void> drainUntil(std::chrono::steady_clock::time_point deadline) {
-    for (bool more = true; more;) {
-      const auto before = nestedPublishes();
-      std::vector<std::uint64_t> targets;
-      auto subscriptions = list([](const SubscriptionCore& s) { return s.mailbox().busy(); });
-      for (auto* subscription : subscriptions) targets.push_back(subscription->mailbox().enqueued());
-      Error late;
-      for (std::size_t i = 0; i < subscriptions.size(); ++i) {
-        auto* subscription = subscriptions[i];
-        auto& mailbox = subscription->mailbox();
-        if (late.code() == Errc::Ok && !mailbox.waitHandled(targets[i], deadline))
-          late = Error(Errc::TimedOut, "drain: " + subscription->describe() + " still has " +
-                                           std::to_string(mailbox.pending()) + " messages queued");
-      }
-      for (auto* subscription : subscriptions) subscription->release();
-      if (late.code() != Errc::Ok) return late;
-      if (closed_.load(std::memory_order_relaxed)) return closedError();
-      more = nestedPublishes() != before;
-    }
-    return {};
-  }
-
-  static std::uint64_t nestedPublishes() {
-    std::uint64_t sum = 0;
-    ThreadRecords::instance().forEach(
-        [&](const ThreadRecord& record) { sum += record.nested.load(std::memory_order_acquire); });
-    return sum;
-  }
+  expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);
 
   static Error closedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }
   static Error reservedError(std::string_view topic) {
@@ -390,7 +321,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   }
   static inline const ExecutorTable borrowed{&postBorrowed, nullptr, &waitsBorrowed};
 
-  ExecutorRef executor_;
+  const OwnedExecutor executor_;
   std::function<void(std::int32_t, const std::string&)> log_;
   std::atomic<bool> closed_{false};
   Client library_{"qtforge"};

@@ -1,6 +1,8 @@
 #pragma once
 // qtforge/communication/detail/bus_functions.hpp: a BusCore behind the table that other binaries call.
 
+#include <qtforge/communication/detail/bus_drain.hpp>
+#include <qtforge/communication/detail/bus_reports.hpp>
 #include <qtforge/communication/detail/bus_stats.hpp>
 #include <qtforge/communication/detail/request.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/communication/detail/mailbox.hpp: the bounded queue of one subscription: a state machine without threads.
 
-#include <qtforge/communication/bus.hpp>
+#include <qtforge/communication/subscription.hpp>
 
 #include <algorithm>
 #include <condition_variable>

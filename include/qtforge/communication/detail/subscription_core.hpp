@@ -2,13 +2,16 @@
 // qtforge/communication/detail/subscription_core.hpp: one subscription: its handler, its calls and their end.
 
 #include <qtforge/communication/detail/client.hpp>
+#include <qtforge/communication/detail/handler_calls.hpp>
 #include <qtforge/communication/detail/latency.hpp>
 #include <qtforge/communication/detail/mailbox.hpp>
 #include <qtforge/communication/detail/message_record.hpp>
 
-#include <functional>
+#include <thread>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
+
+class SubscriptionCore;
 
 /// Reports of the bus about its handlers and mailboxes: to the log and as messages below `qtforge.`.
 struct BusReports {
@@ -29,21 +32,22 @@ inline std::atomic<bool>& latencyEnabled() noexcept {
   return enabled;
 }
 
-/// Shared by the index, the user's handle and its scheduled batch; the last one frees it. `handler` is destroyed
-/// earlier: when it is unsubscribed and no call of it runs any more.
-class SubscriptionCore {
+/// Shared by the index, the user's handle and its scheduled batch; the last one frees it. Its handler is destroyed
+/// earlier, see HandlerCalls.
+class SubscriptionCore : private Deferred {
  public:
   SubscriptionCore(const SubscribeArgs& args, Client& client, ExecutorRef executor, std::shared_ptr<BusReports> reports)
       : pattern(std::string_view(args.pattern)),
         delivery(static_cast<DeliveryMode>(args.delivery)),
         responds(args.responds),
         client_(client),
-        handler_(args.handler),
-        self_(args.self),
         executor_(executor),
+        calls_(args.handler, args.self),
         blockTimeout_(args.blockNanoseconds),
         reports_(std::move(reports)),
-        mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {}
+        mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {
+    resume = &resumeTurn;
+  }
 
   SubscriptionCore(const SubscriptionCore&) = delete;
   SubscriptionCore& operator=(const SubscriptionCore&) = delete;
@@ -56,12 +60,12 @@ class SubscriptionCore {
   [[nodiscard]] Client& client() const noexcept { return client_; }
   [[nodiscard]] Mailbox& mailbox() noexcept { return mailbox_; }
   [[nodiscard]] const Mailbox& mailbox() const noexcept { return mailbox_; }
-  [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
-  [[nodiscard]] bool underGil() const noexcept { return handler_->underGil; }
+  [[nodiscard]] bool closed() const noexcept { return calls_.closed(); }
+  [[nodiscard]] bool underGil() const noexcept { return calls_.table().underGil; }
 
   /// Calls the handler on this thread, which calls fewer than maxNestedCalls. False if the subscription has ended.
   bool callDirect(ThreadRecord& record, Arrival& arrival) {
-    Call call(record, *this);
+    HandlerCalls::Call call(record, calls_);
     if (!call) return false;
     handle(arrival, record.number);
     return true;
@@ -85,20 +89,20 @@ class SubscriptionCore {
 
   /// Whether its filter lets the message through. What the filter throws is counted and told.
   bool wants(ThreadRecord& record, Arrival& arrival) {
-    if (!handler_->accepts) [[likely]]
+    if (!calls_.table().accepts) [[likely]]
       return true;
     if (record.callDepth == maxNestedCalls) return true;  // it will be refused for that
-    Call call(record, *this);
+    HandlerCalls::Call call(record, calls_);
     if (!call) return false;
     bool wanted = false;
     Error error;
-    const auto code = static_cast<Errc>(handler_->accepts(self_, &arrival, &wanted, sinkInto(error)));
+    const auto code = static_cast<Errc>(calls_.table().accepts(calls_.self(), &arrival, &wanted, sinkInto(error)));
     if (code != Errc::Ok) failedWith(code, arrival, error);
     return wanted;
   }
 
   /// Whether this thread would have to go on for the handler to be called.
-  [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calledBy(record) || executorWaitsForCaller(); }
+  [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calls_.calledBy(record) || executorWaitsForCaller(); }
 
   /// Queues `message`, waiting if the policy is Block. @return nothing, or Overflow, WouldDeadlock, ShuttingDown
   expected<void> enqueue(ThreadRecord& record, const Message& message, const Yield* yield, Delivery& counts) {
@@ -137,27 +141,10 @@ class SubscriptionCore {
 
   /// No new call begins; waits for one on another thread, except in a cycle of such waits. See Subscription.
   void close(ThreadRecord& record, const Yield* yield) {
-    closed_.store(true, std::memory_order_seq_cst);
-    auto& records = ThreadRecords::instance();
-    records.heavyBarrier();
+    calls_.close();
     mailbox_.close();
     while (executorUses_.load(std::memory_order_seq_cst) > 0) std::this_thread::yield();  // each as short as a post
-    if (tryDestroyHandler()) return;
-    if (yield) yield->release(yield->self);
-    {
-      std::unique_lock lock(records.waitMutex());
-      record.waitingFor = this;
-      const auto busy = [&] {
-        if (handlerGone_) return false;
-        if (destroying_) return record.destroying == 0;  // destructors that end each other's subscriptions do not wait
-        return calledElsewhere(record) && !waitsInCycle(record);
-      };
-      while (busy()) ended().wait(lock);
-      record.waitingFor = nullptr;
-    }
-    ended().notify_all();  // a wait for this thread may no longer be part of a cycle
-    tryDestroyHandler();
-    if (yield) yield->acquire(yield->self);
+    calls_.end(record, yield);
   }
 
   void counters(SubscriptionCounters& out) const {
@@ -190,108 +177,13 @@ class SubscriptionCore {
   // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
   static constexpr std::chrono::milliseconds turnLimit{10};
 
-  // Marks that this thread calls `subscription`, if it has not ended.
-  class Call {
-   public:
-    Call(ThreadRecord& record, SubscriptionCore& subscription) : record_(record), subscription_(subscription) {
-      record_.calls[record_.callDepth++].store(&subscription, std::memory_order_release);
-      ThreadRecords::instance().lightBarrier();
-      open_ = !subscription.closed();
-    }
-    Call(const Call&) = delete;
-    Call& operator=(const Call&) = delete;
-    ~Call() {
-      record_.calls[--record_.callDepth].store(nullptr, std::memory_order_release);
-      ThreadRecords::instance().lightBarrier();
-      if (record_.deferred) [[unlikely]]
-        scheduleDeferred(record_);
-      if (subscription_.closed()) {
-        subscription_.tryDestroyHandler();
-        // Under the mutex, so that a waiter is either before its look at the calls or asleep.
-        { std::lock_guard lock(ThreadRecords::instance().waitMutex()); }
-        ended().notify_all();
-      }
-    }
-    explicit operator bool() const noexcept { return open_; }
-
-   private:
-    ThreadRecord& record_;
-    SubscriptionCore& subscription_;
-    bool open_;
-  };
-
   ~SubscriptionCore() {
-    if (!handlerGone_) handler_->destroy(self_);
-    executor_.destroy();
     delete latency_.load(std::memory_order_relaxed);
   }
 
   static Arrival arrivalOf(const Message& message) {
     return {message.topic(),        message.json(),   message.binary(),
             &message.attachments(), message.record(), [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
-  }
-
-  static std::condition_variable& ended() {
-    static auto* condition = new std::condition_variable();
-    return *condition;
-  }
-
-  [[nodiscard]] bool calledBy(const ThreadRecord& record) const noexcept {
-    for (std::size_t i = 0; i < maxNestedCalls; ++i)
-      if (record.calls[i].load(std::memory_order_acquire) == this) return true;
-    return false;
-  }
-
-  [[nodiscard]] bool calledElsewhere(const ThreadRecord& mine) const noexcept {
-    bool found = false;
-    ThreadRecords::instance().forEach([&](ThreadRecord& other) { found = found || (&other != &mine && calledBy(other)); });
-    return found;
-  }
-
-  // Whether a thread that calls this waits, directly or through others, for a handler that `mine` runs.
-  [[nodiscard]] static bool waitsInCycle(const ThreadRecord& mine) {
-    std::vector<const SubscriptionCore*> seen;
-    std::function<bool(const SubscriptionCore*)> leadsBack = [&](const SubscriptionCore* target) {
-      if (!target) return false;
-      for (const auto* known : seen)
-        if (known == target) return false;
-      seen.push_back(target);
-      if (target->calledBy(mine)) return true;
-      bool back = false;
-      ThreadRecords::instance().forEach([&](ThreadRecord& other) {
-        if (!back && &other != &mine && target->calledBy(other)) back = leadsBack(other.waitingFor);
-      });
-      return back;
-    };
-    bool cycle = false;
-    ThreadRecords::instance().forEach([&](ThreadRecord& other) {
-      if (!cycle && &other != &mine && mine.waitingFor->calledBy(other)) cycle = leadsBack(other.waitingFor);
-    });
-    return cycle;
-  }
-
-  // Destroys the handler if nobody calls it any more; true if it is gone.
-  bool tryDestroyHandler() {
-    auto& records = ThreadRecords::instance();
-    auto& mine = ThreadRecords::mine();
-    {
-      std::lock_guard lock(records.waitMutex());
-      if (handlerGone_) return true;
-      if (destroying_) return false;
-      bool called = false;
-      records.forEach([&](ThreadRecord& other) { called = called || calledBy(other); });
-      if (called) return false;
-      destroying_ = true;
-    }
-    ++mine.destroying;
-    handler_->destroy(self_);
-    --mine.destroying;
-    {
-      std::lock_guard lock(records.waitMutex());
-      handlerGone_ = true;
-    }
-    ended().notify_all();
-    return true;
   }
 
   expected<void> overflowed(Delivery& counts, const char* why) {
@@ -304,7 +196,7 @@ class SubscriptionCore {
 
   void handle(Arrival& arrival, std::uint64_t thread) {
     Error error;
-    const auto code = static_cast<Errc>(handler_->call(self_, &arrival, sinkInto(error)));
+    const auto code = static_cast<Errc>(calls_.table().call(calls_.self(), &arrival, sinkInto(error)));
     if (code != Errc::PayloadMismatch) delivered.add(1, thread);
     if (code != Errc::Ok) [[unlikely]]
       failedWith(code, arrival, error);
@@ -314,14 +206,14 @@ class SubscriptionCore {
     const bool mismatch = code == Errc::PayloadMismatch;
     if (mismatch && mismatched.fetch_add(1, std::memory_order_relaxed) > 0) return;
     // Log sinks and receivers of reports are anybody's code.
-    void* held = handler_->letGo ? handler_->letGo() : nullptr;
+    void* held = calls_.table().letGo ? calls_.table().letGo() : nullptr;
     if (mismatch) {
       reports_->mismatch(*this, error);
     } else {
       failed.fetch_add(1, std::memory_order_relaxed);
       reports_->handlerFailed(*this, arrival.topic, error);
     }
-    if (held) handler_->takeBack(held);
+    if (held) calls_.table().takeBack(held);
   }
 
   // While one lives, close() does not return: after it the executor's context may be gone.
@@ -333,7 +225,7 @@ class SubscriptionCore {
     ExecutorUse(const ExecutorUse&) = delete;
     ExecutorUse& operator=(const ExecutorUse&) = delete;
     ~ExecutorUse() { subscription_.executorUses_.fetch_sub(1, std::memory_order_seq_cst); }
-    explicit operator bool() const noexcept { return !subscription_.closed_.load(std::memory_order_seq_cst); }
+    explicit operator bool() const noexcept { return !subscription_.calls_.closed(std::memory_order_seq_cst); }
 
    private:
     SubscriptionCore& subscription_;
@@ -363,15 +255,15 @@ class SubscriptionCore {
   void turn() {
     ThreadRecord& record = ThreadRecords::mine();
     if (record.callDepth == maxNestedCalls) {  // handlers that run their executor themselves, one inside the other
-      nextDeferred_ = std::exchange(record.deferred, this);
+      next = std::exchange(record.deferred, static_cast<Deferred*>(this));
       return;
     }
     bool more = false;
     {
-      Call call(record, *this);
+      HandlerCalls::Call call(record, calls_);
       if (call) {
         Turn turn(*this, record);
-        if (handler_->batch) handler_->batch(self_, &turn);
+        if (calls_.table().batch) calls_.table().batch(calls_.self(), &turn);
         else while (turn.next(&turn)) {}
         more = turn.cut;
       }
@@ -441,12 +333,10 @@ class SubscriptionCore {
     bool cut = false;
   };
 
-  static void scheduleDeferred(ThreadRecord& record) {
-    for (auto* next = std::exchange(record.deferred, nullptr); next;) {
-      auto* deferred = std::exchange(next, next->nextDeferred_);
-      deferred->schedule();
-      deferred->release();
-    }
+  static void resumeTurn(Deferred* self) {
+    auto* subscription = static_cast<SubscriptionCore*>(self);
+    subscription->schedule();
+    subscription->release();
   }
 
   void measure(const Message& message) {
@@ -458,22 +348,17 @@ class SubscriptionCore {
   }
 
   Client& client_;
-  const HandlerTable* handler_;
-  void* self_;
-  ExecutorRef executor_;
+  const OwnedExecutor executor_;
+  HandlerCalls calls_;
   const std::int64_t blockTimeout_;
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
   std::vector<Message> batch_;   // the consumer's
   std::size_t batchSize_ = 1;    // likewise: grows while the handler is quick
   bool returned_ = false;        // likewise: see Turn, from one to the next
-  SubscriptionCore* nextDeferred_ = nullptr;  // of the thread that could not take its turn
   std::atomic<std::uint32_t> executorUses_{0};
   std::atomic<std::uint32_t> references_{1};
-  std::atomic<bool> closed_{false};
   std::atomic<bool> detached_{false};
-  bool destroying_ = false;   // guarded by ThreadRecords::waitMutex()
-  bool handlerGone_ = false;  // likewise
   std::atomic<LatencyHistogram*> latency_{nullptr};
 };
 

@@ -25,8 +25,14 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-class SubscriptionCore;
+class HandlerCalls;
 struct MessageRecord;
+
+/// What waits until the thread calls fewer handlers.
+struct Deferred {
+  Deferred* next = nullptr;
+  void (*resume)(Deferred* self) = nullptr;
+};
 
 /// Handlers that call publish for Direct handlers, and so on: deeper is refused before the stack is.
 inline constexpr std::size_t maxNestedCalls = 32;
@@ -37,14 +43,14 @@ struct alignas(64) ThreadRecord {
   std::uint32_t readDepth = 0;
   std::uint32_t callDepth = 0;
   std::uint32_t destroying = 0;  // handlers whose destructors run
-  std::array<std::atomic<SubscriptionCore*>, maxNestedCalls> calls{};
-  SubscriptionCore* deferred = nullptr;  // turns that would nest too deeply
+  std::array<std::atomic<HandlerCalls*>, maxNestedCalls> calls{};
+  Deferred* deferred = nullptr;  // turns that would nest too deeply
   std::uint64_t messages = 0;   // made by this thread
   std::atomic<std::uint64_t> nested{0};  // publishes from inside handlers
   std::uint64_t number = 0;     // of this record, unique
   std::atomic<bool> used{false};
   ThreadRecord* next = nullptr;               // immutable once linked
-  SubscriptionCore* waitingFor = nullptr;     // guarded by ThreadRecords::waitMutex()
+  HandlerCalls* waitingFor = nullptr;         // guarded by ThreadRecords::waitMutex()
   std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
   std::atomic<std::uint32_t> returnedCount{0};    // about
 };

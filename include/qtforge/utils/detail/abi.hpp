@@ -118,8 +118,14 @@ struct ExecutorRef {
   void* self = nullptr;
   Lease* lease = nullptr;  // on the library whose code the table is
 
-  /// Ends the executor's own state, for its one owner.
-  void destroy() const {
+};
+
+/// Ends the executor's own state with itself.
+struct OwnedExecutor : ExecutorRef {
+  explicit OwnedExecutor(ExecutorRef executor) noexcept : ExecutorRef(executor) {}
+  OwnedExecutor(const OwnedExecutor&) = delete;
+  OwnedExecutor& operator=(const OwnedExecutor&) = delete;
+  ~OwnedExecutor() {
     if (table && table->destroy) table->destroy(self);
     if (lease) lease->release();
   }

@@ -1,0 +1,44 @@
+#pragma once
+// qtforge/communication/detail/bus_reports.hpp: what the bus tells of its handlers and mailboxes: to the log, and in messages.
+
+#include <qtforge/communication/detail/bus_core.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+inline void BusCore::publishInternal(std::string_view topic, boost::json::value payload) {
+  PublishArgs args;
+  args.topic = topic;
+  args.json = &payload;
+  args.adopt = true;
+  Delivery delivery;
+  if (auto done = publish(library_, args, delivery, Authority::Library); !done && done.error().code() != Errc::ShuttingDown)
+    log_(3, "a report on " + std::string(topic) + " was lost: " + done.error().message());
+}
+
+inline void BusCore::handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) {
+  auto text = subscription.describe() + ": its handler failed on \"" + std::string(topic) + "\": " + error.message();
+  if (const auto traceback = error.traceback(); !traceback.empty()) text += "\n" + traceback;
+  log_(4, text);
+  if (isReservedTopic(topic)) return;  // no report of a failing report
+  publishInternal("qtforge.errors", {{"plugin", subscription.client().name()},
+                                     {"pattern", subscription.pattern},
+                                     {"topic", topic},
+                                     {"code", static_cast<int>(error.code())},
+                                     {"message", error.message()},
+                                     {"type", error.pythonType()},
+                                     {"traceback", error.traceback()}});
+}
+
+inline void BusCore::mismatch(const SubscriptionCore& subscription, const Error& error) {
+  log_(3, subscription.describe() + ": " + error.message() + "; counted, not logged again");
+}
+
+inline void BusCore::overflow(const SubscriptionCore& subscription) {
+  log_(3, subscription.describe() + ": its mailbox of " + std::to_string(subscription.mailbox().capacity()) +
+              " messages overflows; logged once until it is empty");
+  if (!isReservedTopic(subscription.pattern))
+    publishInternal("qtforge.bus.overflow",
+                    {{"plugin", subscription.client().name()}, {"pattern", subscription.pattern}});
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

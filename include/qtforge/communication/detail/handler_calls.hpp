@@ -1,0 +1,167 @@
+#pragma once
+// qtforge/communication/detail/handler_calls.hpp: a handler, the calls of it on any thread, and its end after the last.
+
+#include <qtforge/communication/detail/bus_table.hpp>
+#include <qtforge/communication/detail/thread_record.hpp>
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// Owns the handler. It is destroyed when it has been closed and no call of it runs any more.
+///
+/// @par Thread safety  any thread.
+class HandlerCalls {
+ public:
+  HandlerCalls(const HandlerTable* table, void* self) : table_(table), self_(self) {}
+  HandlerCalls(const HandlerCalls&) = delete;
+  HandlerCalls& operator=(const HandlerCalls&) = delete;
+  ~HandlerCalls() {
+    if (!gone_) table_->destroy(self_);
+  }
+
+  [[nodiscard]] const HandlerTable& table() const noexcept { return *table_; }
+  [[nodiscard]] void* self() const noexcept { return self_; }
+  [[nodiscard]] bool closed(std::memory_order order = std::memory_order_acquire) const noexcept {
+    return closed_.load(order);
+  }
+
+  /// Marks that this thread calls the handler, if it has not been closed. The thread calls fewer than maxNestedCalls.
+  class Call {
+   public:
+    Call(ThreadRecord& record, HandlerCalls& calls) : record_(record), calls_(calls) {
+      record_.calls[record_.callDepth++].store(&calls, std::memory_order_release);
+      ThreadRecords::instance().lightBarrier();
+      open_ = !calls.closed();
+    }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    ~Call() {
+      record_.calls[--record_.callDepth].store(nullptr, std::memory_order_release);
+      ThreadRecords::instance().lightBarrier();
+      if (record_.deferred) [[unlikely]]
+        resumeDeferred(record_);
+      if (calls_.closed()) {
+        calls_.tryDestroy();
+        // Under the mutex, so that a waiter is either before its look at the calls or asleep.
+        { std::lock_guard lock(ThreadRecords::instance().waitMutex()); }
+        ended().notify_all();
+      }
+    }
+    explicit operator bool() const noexcept { return open_; }
+
+   private:
+    ThreadRecord& record_;
+    HandlerCalls& calls_;
+    bool open_;
+  };
+
+  [[nodiscard]] bool calledBy(const ThreadRecord& record) const noexcept {
+    for (std::size_t i = 0; i < maxNestedCalls; ++i)
+      if (record.calls[i].load(std::memory_order_acquire) == this) return true;
+    return false;
+  }
+
+  /// No new call begins.
+  void close() {
+    closed_.store(true, std::memory_order_seq_cst);
+    ThreadRecords::instance().heavyBarrier();
+  }
+
+  /// After close(): destroys the handler, or leaves that to the last call. Waits for one on another thread, except in a
+  /// cycle of such waits.
+  void end(ThreadRecord& record, const Yield* yield) {
+    if (tryDestroy()) return;
+    if (yield) yield->release(yield->self);
+    {
+      std::unique_lock lock(ThreadRecords::instance().waitMutex());
+      record.waitingFor = this;
+      const auto busy = [&] {
+        if (gone_) return false;
+        if (destroying_) return record.destroying == 0;  // destructors that end each other's subscriptions do not wait
+        return calledElsewhere(record) && !waitsInCycle(record);
+      };
+      while (busy()) ended().wait(lock);
+      record.waitingFor = nullptr;
+    }
+    ended().notify_all();  // a wait for this thread may no longer be part of a cycle
+    tryDestroy();
+    if (yield) yield->acquire(yield->self);
+  }
+
+ private:
+  static std::condition_variable& ended() {
+    static auto* condition = new std::condition_variable();
+    return *condition;
+  }
+
+  static void resumeDeferred(ThreadRecord& record) {
+    for (auto* next = std::exchange(record.deferred, nullptr); next;) {
+      auto* deferred = std::exchange(next, next->next);
+      deferred->resume(deferred);
+    }
+  }
+
+  [[nodiscard]] bool calledElsewhere(const ThreadRecord& mine) const noexcept {
+    bool found = false;
+    ThreadRecords::instance().forEach([&](ThreadRecord& other) { found = found || (&other != &mine && calledBy(other)); });
+    return found;
+  }
+
+  // Whether a thread that calls this waits, directly or through others, for a handler that `mine` runs.
+  [[nodiscard]] static bool waitsInCycle(const ThreadRecord& mine) {
+    std::vector<const HandlerCalls*> seen;
+    std::function<bool(const HandlerCalls*)> leadsBack = [&](const HandlerCalls* target) {
+      if (!target) return false;
+      for (const auto* known : seen)
+        if (known == target) return false;
+      seen.push_back(target);
+      if (target->calledBy(mine)) return true;
+      bool back = false;
+      ThreadRecords::instance().forEach([&](ThreadRecord& other) {
+        if (!back && &other != &mine && target->calledBy(other)) back = leadsBack(other.waitingFor);
+      });
+      return back;
+    };
+    bool cycle = false;
+    ThreadRecords::instance().forEach([&](ThreadRecord& other) {
+      if (!cycle && &other != &mine && mine.waitingFor->calledBy(other)) cycle = leadsBack(other.waitingFor);
+    });
+    return cycle;
+  }
+
+  // Destroys the handler if nobody calls it any more; true if it is gone.
+  bool tryDestroy() {
+    auto& records = ThreadRecords::instance();
+    auto& mine = ThreadRecords::mine();
+    {
+      std::lock_guard lock(records.waitMutex());
+      if (gone_) return true;
+      if (destroying_) return false;
+      bool called = false;
+      records.forEach([&](ThreadRecord& other) { called = called || calledBy(other); });
+      if (called) return false;
+      destroying_ = true;
+    }
+    ++mine.destroying;
+    table_->destroy(self_);
+    --mine.destroying;
+    {
+      std::lock_guard lock(records.waitMutex());
+      gone_ = true;
+    }
+    ended().notify_all();
+    return true;
+  }
+
+  const HandlerTable* const table_;
+  void* const self_;
+  std::atomic<bool> closed_{false};
+  bool destroying_ = false;  // guarded by ThreadRecords::waitMutex()
+  bool gone_ = false;        // likewise
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -1,0 +1,95 @@
+#pragma once
+// qtforge/communication/subscription.hpp: what a subscriber asks for, and the subscription it owns.
+
+#include <qtforge/communication/detail/bus_table.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+/// Where a handler is called.
+enum class DeliveryMode : std::int32_t {
+  Queued = 0,  ///< in order of arrival on the handler's associated executor, else the runtime's; never two at a time
+  Direct = 1,  ///< on the publisher's thread, before `publish` returns; calls of several publishers may overlap
+};
+
+/// What happens when a message meets a full mailbox.
+enum class OverflowPolicy : std::int32_t {
+  Block = 0,       ///< the publisher waits, at most `blockTimeout`, then gets Errc::Overflow
+  DropOldest = 1,  ///< the oldest queued message goes
+  DropNewest = 2,  ///< the new message goes
+  Fail = 3,        ///< the new message goes and the publisher gets Errc::Overflow
+  Latest = 4,      ///< a message takes the place of the one of its topic that is queued still; when that many topics are
+                   ///< queued, as DropOldest
+};
+
+struct SubscribeOptions {
+  DeliveryMode delivery = DeliveryMode::Queued;
+  std::size_t capacity = 65'536;  ///< messages, at least 1; for Queued
+  OverflowPolicy policy = OverflowPolicy::Block;
+  std::chrono::nanoseconds blockTimeout = std::chrono::seconds(5);
+  std::string_view group = {};  ///< each message goes to one of the matching subscriptions of that name; empty: to each
+  bool retained = true;    ///< whether to get what is retained already, see PublishOptions::retain
+};
+
+struct SubscriptionStats {
+  std::uint64_t delivered = 0;   ///< handled, whether well or with an error
+  std::uint64_t dropped = 0;     ///< lost to a full mailbox
+  std::uint64_t mismatched = 0;  ///< not handled: the payload was of another kind
+  std::uint64_t failed = 0;      ///< the handler threw
+  std::uint64_t pending = 0;     ///< queued now
+  std::uint64_t replaced = 0;    ///< not handled: a newer one of its topic took its place (OverflowPolicy::Latest)
+};
+
+/// Owns a subscription: its end, like `unsubscribe()`, ends the calls.
+///
+/// The end waits for a call of the handler that runs on another thread, and then the handler is destroyed. From inside
+/// a handler it does not wait for the handler's own call, for one on its own executor thread, or where two handlers end
+/// each other: then no new call begins and the handler is destroyed when the running call returns.
+/// @par Thread safety  one object from one thread at a time; different objects from any thread.
+class Subscription {
+ public:
+  Subscription() noexcept = default;
+  Subscription(Subscription&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)), table_(other.table_) {}
+  Subscription& operator=(Subscription&& other) noexcept {
+    if (this != &other) {
+      unsubscribe();
+      handle_ = std::exchange(other.handle_, nullptr);
+      table_ = other.table_;
+    }
+    return *this;
+  }
+  ~Subscription() { unsubscribe(); }
+
+  void unsubscribe() noexcept {
+    if (!handle_) return;
+    void* handle = std::exchange(handle_, nullptr);
+    table_->unsubscribe(handle, nullptr);
+    table_->releaseSubscription(handle);
+  }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+  [[nodiscard]] SubscriptionStats stats() const noexcept {
+    detail::SubscriptionCounters c{};
+    if (handle_) table_->counters(handle_, &c);
+    return {c.delivered, c.dropped, c.mismatched, c.failed, c.pending, c.replaced};
+  }
+
+  /// For the library's own use.
+  static Subscription adopt(void* handle, const detail::BusTable* table) noexcept { return {handle, table}; }
+  /// For the library's own use.
+  [[nodiscard]] void* release() noexcept { return std::exchange(handle_, nullptr); }
+
+ private:
+  Subscription(void* handle, const detail::BusTable* table) noexcept : handle_(handle), table_(table) {}
+  void* handle_ = nullptr;
+  const detail::BusTable* table_ = nullptr;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI
