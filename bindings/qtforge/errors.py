@@ -55,6 +55,7 @@ class ErrorCode(enum.IntEnum):
     NAME_NOT_FOUND = 39
     LIMIT_EXCEEDED = 40
     NO_RESPONDER = 41
+    CANCELLED = 42
 
 
 class Error(Exception):

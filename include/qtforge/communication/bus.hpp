@@ -19,6 +19,7 @@ struct PublishOptions {
 };
 
 class Publisher;
+class Receiver;
 
 /// The bus: publishes to topics, subscribes to patterns. See topic.hpp for both.
 ///
@@ -81,6 +82,7 @@ class MessageBus {
   ///   - Errc::InvalidArgument  for a capacity of 0
   ///   - Errc::ShuttingDown, Errc::NoRuntime
   template <class T = detail::DeducePayload, class Handler>
+    requires(!std::is_same_v<std::remove_cvref_t<Handler>, SubscribeOptions>)
   [[nodiscard]] expected<Subscription> subscribe(std::string_view pattern, Handler&& handler,
                                                  const SubscribeOptions& options = {}) const {
     using Held = detail::HeldHandler<detail::PayloadOf<T, std::decay_t<Handler>>, std::decay_t<Handler>>;
@@ -92,6 +94,13 @@ class MessageBus {
     args.self = new Held(std::forward<Handler>(handler));
     return subscribeWith(where, args);
   }
+
+  /// Queues what is published to topics that match `pattern` until it is received. Needs communication/receiver.hpp.
+  ///
+  /// @return the receiver, or
+  ///   - Errc::InvalidArgument  for Direct delivery
+  ///   - the errors of subscribe with a handler
+  [[nodiscard]] expected<Receiver> subscribe(std::string_view pattern, const SubscribeOptions& options = {}) const;
 
   /// Answers requests on topics that match `pattern` with what `function` returns.
   ///

@@ -5,5 +5,6 @@
 #include <qtforge/communication/filter.hpp>
 #include <qtforge/communication/message.hpp>
 #include <qtforge/communication/message_bus.hpp>
+#include <qtforge/communication/receiver.hpp>
 #include <qtforge/communication/subscription.hpp>
 #include <qtforge/communication/topic.hpp>

@@ -84,6 +84,8 @@ class Subscription {
   /// For the library's own use.
   static Subscription adopt(void* handle, const detail::BusTable* table) noexcept { return {handle, table}; }
   /// For the library's own use.
+  [[nodiscard]] void* handle() const noexcept { return handle_; }
+  /// For the library's own use.
   [[nodiscard]] void* release() noexcept { return std::exchange(handle_, nullptr); }
 
  private:

@@ -60,6 +60,7 @@ enum class Errc : int {
   NameNotFound = 39,            ///< no such function or name
   LimitExceeded = 40,
   NoResponder = 41,             ///< nobody responds to the topic of a request
+  Cancelled = 42,               ///< by the one who asked
 };
 
 namespace detail {
@@ -108,6 +109,7 @@ inline const char* errcText(Errc code) noexcept {
     case Errc::NameNotFound: return "name not found";
     case Errc::LimitExceeded: return "limit exceeded";
     case Errc::NoResponder: return "no responder";
+    case Errc::Cancelled: return "cancelled";
   }
   return "unknown error";
 }

@@ -53,7 +53,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     }
 
     client.sent.add(1, record.number);
-    if (args.retain) retain(passage.message());
+    if (args.retain) {
+      retain(passage.message());
+      entry = index_.find(args.topic);  // who subscribed before that counts on this publisher
+    }
     Error first;
     const auto offer = [&](SubscriptionCore& subscription) {
       const auto before = delivery.receivers();

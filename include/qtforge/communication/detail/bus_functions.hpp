@@ -102,6 +102,10 @@ struct BusFunctions {
     });
   }
 
+  static std::size_t receive(void* subscription, MessageRecord** out, std::size_t most) {
+    return static_cast<SubscriptionHandle*>(subscription)->core->receive(out, most);
+  }
+
   static void refuse(void* bus, Text replyTo, std::int32_t code, Text message, Text pythonType, Text traceback) {
     core(bus).failRequest(RequestTable::numberOf(replyTo),
                           Error(static_cast<Errc>(code), std::string(std::string_view(message)),
@@ -128,6 +132,7 @@ struct BusFunctions {
                                   &destroy,
                                   &clearRetained,
                                   &request,
+                                  &receive,
                                   &refuse};
 };
 

@@ -71,6 +71,7 @@ struct HandlerTable {
   void* (*letGo)() = nullptr;            // lets go what the handler's thread may hold, the GIL, while a failure is told
   void (*takeBack)(void* held) = nullptr;
   std::int32_t (*accepts)(void* self, Arrival* arrival, bool* wanted, ErrorSink sink) = nullptr;  // null: all
+  void (*readable)(void* self) = nullptr;  // not null: messages are received by BusTable::receive, not handled
 };
 
 struct SubscribeArgs {
@@ -110,6 +111,9 @@ struct BusTable {
   /// Waits for the answer, which is the caller's.
   std::int32_t (*request)(void* core, void* client, PublishArgs* args, std::int64_t nanoseconds,
                           MessageRecord** answer, ErrorSink sink);
+  /// Takes messages from the mailbox of a subscription with HandlerTable::readable, which is called when there are some
+  /// again after it returned 0. @return how many
+  std::size_t (*receive)(void* subscription, MessageRecord** out, std::size_t most);
   /// Answers a request with an error.
   void (*refuse)(void* core, Text replyTo, std::int32_t code, Text message, Text pythonType, Text traceback);
 };

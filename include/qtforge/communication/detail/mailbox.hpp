@@ -106,6 +106,21 @@ class Mailbox {
     return n > 0;
   }
 
+  /// As take(), for a consumer without turns: what it gets counts as handled. @return how many
+  std::size_t receive(MessageRecord** out, std::size_t most) {
+    std::unique_lock lock(mutex_);
+    const std::size_t n = std::min(count_, most);
+    for (std::size_t i = 0; i < n; ++i) out[i] = pop();
+    handled_ += n;
+    if (n == 0) scheduled_ = false;
+    const bool wake = waiting_ > 0 && n > 0;
+    const bool idle = idleWaiting_ > 0 && n > 0;
+    lock.unlock();
+    if (wake) space_.notify_all();
+    if (idle) idle_.notify_all();
+    return n;
+  }
+
   /// Tells publishers that wait for a place: at the end of the consumer's turn.
   void wakePublishers() {
     bool wake;

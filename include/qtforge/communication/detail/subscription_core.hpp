@@ -139,6 +139,13 @@ class SubscriptionCore : private Deferred {
     return {};
   }
 
+  /// For a subscription whose messages are received: see BusTable::receive.
+  std::size_t receive(MessageRecord** out, std::size_t most) {
+    const auto count = mailbox_.receive(out, most);
+    delivered.add(count, ThreadRecords::mine().number);
+    return count;
+  }
+
   /// No new call begins; waits for one on another thread, except in a cycle of such waits. See Subscription.
   void close(ThreadRecord& record, const Yield* yield) {
     calls_.close();
@@ -232,12 +239,25 @@ class SubscriptionCore : private Deferred {
   };
 
   void schedule() {
+    if (calls_.table().readable) return tellReadable();
     const ExecutorUse use(*this);
     if (!use) return;
     retain();
     executor_.table->post(executor_.self, {this, [](void* self) { static_cast<SubscriptionCore*>(self)->turn(); },
                                            [](void* self) { static_cast<SubscriptionCore*>(self)->detach(); }});
   }
+
+  void tellReadable() {
+    ThreadRecord& record = ThreadRecords::mine();
+    if (record.callDepth == maxNestedCalls) {
+      retain();
+      return defer(record);
+    }
+    HandlerCalls::Call call(record, calls_);
+    if (call) calls_.table().readable(calls_.self());
+  }
+
+  void defer(ThreadRecord& record) noexcept { next = std::exchange(record.deferred, static_cast<Deferred*>(this)); }
 
   [[nodiscard]] bool executorWaitsForCaller() {
     const ExecutorUse use(*this);
@@ -254,10 +274,8 @@ class SubscriptionCore : private Deferred {
   // One turn on the executor: some batches, then again or until the next message.
   void turn() {
     ThreadRecord& record = ThreadRecords::mine();
-    if (record.callDepth == maxNestedCalls) {  // handlers that run their executor themselves, one inside the other
-      next = std::exchange(record.deferred, static_cast<Deferred*>(this));
-      return;
-    }
+    if (record.callDepth == maxNestedCalls)  // handlers that run their executor themselves, one inside the other
+      return defer(record);
     bool more = false;
     {
       HandlerCalls::Call call(record, calls_);

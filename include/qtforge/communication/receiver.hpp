@@ -1,0 +1,103 @@
+#pragma once
+// qtforge/communication/receiver.hpp: a subscription without a handler, whose messages are received when they are wanted.
+
+#include <qtforge/communication/bus.hpp>
+#include <qtforge/communication/detail/receive_queue.hpp>
+
+#include <boost/asio/async_result.hpp>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI {
+
+namespace detail {
+
+struct FirstOf {
+  expected<Message> operator()(ReceivedMessages&& received) const {
+    if (!received) return received.error();
+    return std::move(received->front());
+  }
+};
+struct AllOf {
+  ReceivedMessages operator()(ReceivedMessages&& received) const { return std::move(received); }
+};
+
+}  // namespace detail
+
+/// Owns a subscription whose messages wait in its mailbox until they are received: `bus.subscribe(pattern)`. What meets
+/// a full mailbox goes by the policy, as with handlers.
+///
+/// The asynchronous functions take an Asio completion token. Their handlers are called on their associated executor, without one on the runtime's threads, and never before the function returns.
+/// Several may wait: they are served in order. Cancelled by their cancellation slot (terminal, partial and total are
+/// alike: a message is received whole or not at all) they complete with Errc::Cancelled and have taken no message.
+///
+/// Its end, like `unsubscribe()`, completes what waits with Errc::ShuttingDown.
+/// @par Thread safety  one object from one thread at a time; its handlers and cancellation may be on others.
+class Receiver {
+ public:
+  Receiver(Receiver&&) noexcept = default;
+  Receiver& operator=(Receiver&&) noexcept = default;
+
+  /// The oldest message that is there; none while others wait for one.
+  [[nodiscard]] std::optional<Message> tryReceive() {
+    auto messages = queue_ ? queue_->take(1) : std::vector<Message>();
+    if (messages.empty()) return std::nullopt;
+    return std::move(messages.front());
+  }
+
+  /// The oldest message, when there is one.
+  ///
+  /// @param token  for the signature `void(expected<Message>)`; errors: Errc::Cancelled, Errc::ShuttingDown
+  template <class Token>
+  auto asyncReceive(Token&& token) {
+    return receive<Message, detail::FirstOf>(1, std::forward<Token>(token));
+  }
+
+  /// The oldest messages, at least one and at most `most`, which is at least 1.
+  ///
+  /// @param token  for the signature `void(expected<std::vector<Message>>)`; errors as asyncReceive
+  template <class Token>
+  auto asyncReceiveSome(std::size_t most, Token&& token) {
+    return receive<std::vector<Message>, detail::AllOf>(std::max<std::size_t>(1, most), std::forward<Token>(token));
+  }
+
+  void unsubscribe() noexcept { subscription_.unsubscribe(); }
+  [[nodiscard]] SubscriptionStats stats() const noexcept { return subscription_.stats(); }
+
+ private:
+  friend class MessageBus;
+  Receiver(Subscription subscription, detail::ReceiveQueue::Share queue) noexcept
+      : queue_(std::move(queue)), subscription_(std::move(subscription)) {}
+
+  template <class Result, class Convert, class Token>
+  auto receive(std::size_t most, Token&& token) {
+    return boost::asio::async_initiate<Token, void(expected<Result>)>(
+        [](auto handler, detail::ReceiveQueue::Share queue, std::size_t limit) {
+          using Operation = detail::ReceiveOperation<decltype(handler), Convert>;
+          Operation::start(queue, std::make_shared<Operation>(limit, std::move(handler)));
+        },
+        token, queue_, most);
+  }
+
+  detail::ReceiveQueue::Share queue_;
+  Subscription subscription_;  // last: its end completes what waits
+};
+
+inline expected<Receiver> MessageBus::subscribe(std::string_view pattern, const SubscribeOptions& options) const {
+  if (options.delivery == DeliveryMode::Direct)
+    return Error(Errc::InvalidArgument, "subscribe: Direct delivery calls a handler; without one messages are queued");
+  const auto where = at();
+  if (!where.core) return detail::noRuntime();
+  auto queue = std::make_shared<detail::ReceiveQueue>(where.table);
+  auto args = subscribeArgs(pattern, options);
+  args.handler = &detail::ReceiveQueue::table;
+  args.self = new detail::ReceiveQueue::Share(queue);
+  auto subscription = subscribeWith(where, args);
+  if (!subscription) return subscription.error();
+  queue->open(subscription->handle());
+  return Receiver(std::move(*subscription), std::move(queue));
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI
