@@ -40,12 +40,13 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     ReadSection reading(record);
     const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
                                              : index_.find(args.topic);
-    if (entry) args.topic = std::string_view(entry->name);
-    else if (auto valid = checkTopic(args.topic); !valid) return valid.error();
-    Passage passage(client, args, record);
-    if (authority == Authority::User && isReservedTopic(args.topic)) {
-      const auto request = RequestTable::numberOf(args.topic);
-      if (request == 0) return reservedError(args.topic);
+    const std::string_view topic = entry ? std::string_view(entry->name) : std::string_view(args.topic);
+    if (!entry)
+      if (auto valid = checkTopic(topic); !valid) return valid.error();
+    Passage passage(client, topic, args, record);
+    if (authority == Authority::User && isReservedTopic(topic)) {
+      const auto request = RequestTable::numberOf(topic);
+      if (request == 0) return reservedError(topic);
       client.sent.add(1, record.number);
       args.correlation = request;
       delivery.called += requests_.answer(request, passage.message());
@@ -55,7 +56,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     client.sent.add(1, record.number);
     if (args.retain) {
       retain(passage.message());
-      entry = index_.find(args.topic);  // who subscribed before that counts on this publisher
+      entry = index_.find(topic);  // who subscribed before that counts on this publisher
     }
     Error first;
     const auto offer = [&](SubscriptionCore& subscription) {
@@ -65,7 +66,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       return delivery.receivers() != before;
     };
     MatchedMembers members;
-    index_.forEachMatch(args.topic, entry, [&](SubscriptionCore& subscription) {
+    index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
       if (subscription.group) members.add(subscription);
       else offer(subscription);
     });

@@ -26,6 +26,8 @@ struct Yield {
 };
 
 struct PublishArgs {
+  PublishArgs() noexcept {}  // not constexpr: compilers would clear all of it at once, which takes longer
+
   Text topic;
   void* publisher = nullptr;  // from makePublisher: then `topic` is not read
   boost::json::value* json = nullptr;

@@ -49,7 +49,7 @@ class MatchedMembers {
       if (isMember(i)) at(i) = nullptr;
   }
 
-  std::array<SubscriptionCore*, 16> near_{};
+  std::array<SubscriptionCore*, 16> near_;  // as far as count_
   std::vector<SubscriptionCore*> far_;
   std::size_t count_ = 0;
 };

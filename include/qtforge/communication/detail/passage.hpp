@@ -10,8 +10,8 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 /// One publish on its way: the payload as it is, and as a shared message once somebody needs that.
 class Passage {
  public:
-  Passage(Client& client, PublishArgs& args, ThreadRecord& record)
-      : arrival{args.topic, args.json, args.binary, args.attachments, this,
+  Passage(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record)
+      : arrival{topic, args.json, args.binary, args.attachments, this,
                 [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(*a); }},
         client_(client),
         args_(args),
@@ -30,7 +30,7 @@ class Passage {
   MessageRecord* shared(Arrival& a) {
     if (message_.record()) return message_.record();
     freeReturned(thread_);
-    Message owner = Message::adopt(makeRecord(args_.topic, thread_));
+    Message owner = Message::adopt(makeRecord(a.topic, thread_));
     MessageRecord* made = owner.record();
     if (args_.binary) made->payload = args_.adopt ? std::move(*args_.binary) : *args_.binary;
     else if (args_.json) made->payload = takeJson();
