@@ -5,6 +5,8 @@
 #include <qtforge/python/python_integration.hpp>
 #include <qtforge/qtforge.hpp>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/signals2/signal.hpp>
 #include <boost/version.hpp>
@@ -220,6 +222,58 @@ double throughSignal(const json::value& message, std::int64_t calls) {
   return passed;
 }
 
+/// What a consumer on a thread of its own saw of the integers 0, 1, 2...
+class Consumer {
+ public:
+  Consumer() : work_(context.get_executor()), thread_([this] { context.run(); }) {}
+  Consumer(const Consumer&) = delete;
+  Consumer& operator=(const Consumer&) = delete;
+  ~Consumer() {
+    work_.reset();
+    thread_.join();
+  }
+
+  void take(std::int64_t value) {
+    disordered_ += value != count_.load(std::memory_order_relaxed);
+    count_.fetch_add(1, std::memory_order_release);
+  }
+
+  /// Waits until all are there, and checks them.
+  void await(const char* who, std::int64_t messages) {
+    while (count_.load(std::memory_order_acquire) < messages) std::this_thread::yield();
+    check(who, {count_, disordered_}, messages);
+  }
+
+  boost::asio::io_context context{1};
+
+ private:
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::atomic<std::int64_t> count_{0};
+  std::int64_t disordered_ = 0;
+  std::thread thread_;  // last: it uses the rest
+};
+
+double throughQueue(std::int64_t messages) {
+  Consumer consumer;
+  const MessageBus bus(consumer.context.get_executor());
+  const auto subscription = bus.subscribe("bench.queued", [&](const json::value& value) { consumer.take(value.as_int64()); });
+  const auto publisher = bus.publisher("bench.queued");
+  if (!subscription || !publisher) fail("no subscription or publisher");
+  const auto begin = Clock::now();
+  for (std::int64_t i = 0; i < messages; ++i) (void)publisher->publish(json::value(i));
+  consumer.await("qtforge, Queued", messages);
+  return static_cast<double>(messages) / seconds(Clock::now() - begin);
+}
+
+double throughPost(std::int64_t messages) {
+  Consumer consumer;
+  const auto begin = Clock::now();
+  for (std::int64_t i = 0; i < messages; ++i)
+    boost::asio::post(consumer.context, [&consumer, value = json::value(i)] { consumer.take(value.as_int64()); });
+  consumer.await("boost::asio::post", messages);
+  return static_cast<double>(messages) / seconds(Clock::now() - begin);
+}
+
 // ---- What is shown -------------------------------------------------------------------------------------------------
 
 /// What several runs gave.
@@ -332,6 +386,18 @@ Comparison measureDirect(const Options& options) {
   return result;
 }
 
+Comparison measureQueued(const Options& options) {
+  Comparison result("integers from one C++ thread to another", "messages/s", Better::More);
+  auto& post = result.peer("boost::asio::post (no topics, unbounded)");
+  throughQueue(options.messages / 20 + 1);
+  throughPost(options.messages / 20 + 1);
+  for (std::int64_t run = 0; run < options.runs; ++run) {
+    result.ours.add(throughQueue(options.messages));
+    post.add(throughPost(options.messages));
+  }
+  return result;
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -378,7 +444,7 @@ int main(int argc, char** argv) {
               shown(static_cast<double>(options.peerMessages)).c_str(), static_cast<long long>(options.runs));
 
   json::array rows;
-  for (const auto measure : {measurePython, measureDirect}) {
+  for (const auto measure : {measurePython, measureDirect, measureQueued}) {
     const Comparison comparison = measure(options);
     comparison.print();
     comparison.addTo(rows, options.runs);

@@ -1,6 +1,6 @@
 // MessageBus: delivery, order, bounds, the end of subscriptions.
 
-#include <qtforge/communication/message_bus.hpp>
+#include "manual_bus.hpp"
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
@@ -13,20 +13,10 @@
 #include <random>
 
 using namespace qtforge;
+using test::ManualBus;
 namespace json = boost::json;
 
 namespace {
-
-/// A bus whose handlers run when the test says so.
-struct ManualBus {
-  boost::asio::io_context context;
-  MessageBus bus{context.get_executor()};
-
-  void runHandlers() {
-    context.restart();
-    context.poll();
-  }
-};
 
 /// Collects integers that are published.
 auto collectInto(std::vector<std::int64_t>& seen) {

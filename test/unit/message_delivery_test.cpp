@@ -1,7 +1,8 @@
 // What subscriptions may ask for: filters, the latest only, what is retained, one member of a group, answers.
 
+#include "manual_bus.hpp"
+
 #include <qtforge/communication/filter.hpp>
-#include <qtforge/communication/message_bus.hpp>
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
@@ -15,20 +16,10 @@
 #include <thread>
 
 using namespace qtforge;
+using test::ManualBus;
 namespace json = boost::json;
 
 namespace {
-
-/// A bus whose handlers run when the test says so.
-struct ManualBus {
-  boost::asio::io_context context;
-  MessageBus bus{context.get_executor()};
-
-  void runHandlers() {
-    context.restart();
-    context.poll();
-  }
-};
 
 using Seen = std::vector<std::string>;
 
@@ -91,6 +82,24 @@ BOOST_AUTO_TEST_CASE(transform_gives_its_result_to_the_handler_on_the_handlers_e
   BOOST_TEST(seen.empty());
   mine.run();
   BOOST_TEST(seen == R"({"n":1})");
+}
+
+BOOST_AUTO_TEST_CASE(filters_count_inside_each_other_bound_to_an_executor_and_before_a_responder) {
+  ManualBus m;
+  boost::asio::io_context mine;
+  int both = 0, bound = 0;
+  const auto positive = [](const json::value& v) { return v.as_int64() > 0; };
+  const auto even = [](const json::value& v) { return v.as_int64() % 2 == 0; };
+  const auto s1 = m.bus.subscribe("a", filter(positive, filter(even, [&](const json::value&) { ++both; }))).value();
+  const auto s2 = m.bus.subscribe("a", boost::asio::bind_executor(mine, filter(even, [&](const json::value&) { ++bound; }))).value();
+  const auto s3 = m.bus.respond("a", filter(positive, [](const json::value& v) { return v; }), {.delivery = DeliveryMode::Direct}).value();
+  for (const int n : {-2, -1, 1, 2}) m.bus.publish("a", n);
+  m.runHandlers();
+  mine.run();
+  BOOST_TEST(both == 1);
+  BOOST_TEST(bound == 2);
+  BOOST_TEST(m.bus.request("a", 3).value().json()->as_int64() == 3);
+  BOOST_TEST((m.bus.request("a", -3).error() == Errc::NoResponder));
 }
 
 // ---- The latest only -----------------------------------------------------------------------------------------------
@@ -214,6 +223,14 @@ BOOST_AUTO_TEST_CASE(a_member_that_is_full_or_does_not_want_it_leaves_it_to_anot
   BOOST_TEST(m.bus.publish("a", 7).value().queued == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(what_one_member_refuses_and_another_takes_is_no_error) {
+  ManualBus m;
+  Seen small, patient;
+  const auto s1 = m.bus.subscribe("a", into(small), {.capacity = 1, .policy = OverflowPolicy::Fail, .group = "g"}).value();
+  const auto s2 = m.bus.subscribe("a", into(patient), {.capacity = 1, .policy = OverflowPolicy::DropOldest, .group = "g"}).value();
+  for (int i = 0; i < 10; ++i) BOOST_TEST(m.bus.publish("a", i).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(many_members_of_several_groups_each_get_their_share) {
   ManualBus m;
   constexpr std::size_t groups = 3, each = 10;  // more than fit without an allocation
@@ -281,6 +298,20 @@ BOOST_AUTO_TEST_CASE(an_answer_that_does_not_come_is_a_timeout_and_a_late_one_is
   BOOST_TEST((late.error() == Errc::TimedOut));
   m.runHandlers();
   BOOST_TEST(s.stats().failed == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_request_that_a_full_mailbox_does_not_take_fails_at_once_or_within_its_timeout) {
+  ManualBus m;
+  const auto echo = [](const json::value& v) { return v; };
+  const auto fails = m.bus.respond("fails", echo, {.capacity = 1, .policy = OverflowPolicy::Fail}).value();
+  const auto drops = m.bus.respond("drops", echo, {.capacity = 1, .policy = OverflowPolicy::DropNewest}).value();
+  const auto waits = m.bus.respond("waits", echo, {.capacity = 1, .blockTimeout = std::chrono::minutes(1)}).value();
+  for (const char* topic : {"fails", "drops", "waits"}) m.bus.publish(topic, 1);
+  const auto begin = std::chrono::steady_clock::now();
+  BOOST_TEST((m.bus.request("fails", 2, std::chrono::minutes(1)).error() == Errc::Overflow));
+  BOOST_TEST((m.bus.request("drops", 2, std::chrono::minutes(1)).error() == Errc::Overflow));
+  BOOST_TEST((m.bus.request("waits", 2, std::chrono::milliseconds(10)).error() == Errc::Overflow));
+  BOOST_TEST((std::chrono::steady_clock::now() - begin < std::chrono::seconds(30)));
 }
 
 BOOST_AUTO_TEST_CASE(a_responder_that_would_have_to_run_on_the_waiting_thread_is_an_error) {

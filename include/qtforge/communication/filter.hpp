@@ -12,40 +12,40 @@ namespace qtforge::inline QTFORGE_ABI {
 
 namespace detail {
 
-template <class Predicate, class Handler>
-struct Filtered {
-  Predicate predicate;
-  Handler handler;
+enum class Adapts { Filter, Transform };
 
-  template <class T>
-  decltype(auto) operator()(T&& payload) {
-    return std::invoke(handler, std::forward<T>(payload));
-  }
-};
-
-template <class Function, class Handler>
-struct Transformed {
+/// A handler with a function before it.
+template <Adapts kind, class Function, class Handler>
+struct Adapted {
   Function function;
   Handler handler;
 
   template <class T>
   decltype(auto) operator()(T&& payload) {
-    return std::invoke(handler, std::invoke(function, std::forward<T>(payload)));
+    if constexpr (kind == Adapts::Filter) return std::invoke(handler, std::forward<T>(payload));
+    else return std::invoke(handler, std::invoke(function, std::forward<T>(payload)));
   }
 };
 
 template <class Predicate, class Handler>
-struct FirstParameter<Filtered<Predicate, Handler>> : FirstParameter<Handler> {};
+struct FirstParameter<Adapted<Adapts::Filter, Predicate, Handler>> : FirstParameter<Handler> {};
 template <class Function, class Handler>
-struct FirstParameter<Transformed<Function, Handler>> : FirstParameter<Function> {};
+struct FirstParameter<Adapted<Adapts::Transform, Function, Handler>> : FirstParameter<Function> {};
 
 template <class Predicate, class Handler>
-struct PredicateOf<Filtered<Predicate, Handler>> {
+struct PredicateOf<Adapted<Adapts::Filter, Predicate, Handler>> {
   static constexpr bool present = true;
   template <class T>
-  static bool accepts(Filtered<Predicate, Handler>& filtered, const T& payload) {
-    return static_cast<bool>(std::invoke(filtered.predicate, payload));
+  static bool accepts(Adapted<Adapts::Filter, Predicate, Handler>& filter, const T& payload) {
+    if (!std::invoke(filter.function, payload)) return false;
+    if constexpr (PredicateOf<Handler>::present) return PredicateOf<Handler>::accepts(filter.handler, payload);
+    else return true;
   }
+};
+template <class Function, class Handler>
+struct PredicateOf<Adapted<Adapts::Transform, Function, Handler>> {
+  static constexpr bool present = false;
+  static_assert(!PredicateOf<Handler>::present, "filter around transform, not inside: it is asked before the transform");
 };
 
 }  // namespace detail
@@ -57,8 +57,8 @@ struct PredicateOf<Filtered<Predicate, Handler>> {
 ///                   counts as a failure of the handler, and the message goes.
 template <class Predicate, class Handler>
 [[nodiscard]] auto filter(Predicate&& predicate, Handler&& handler) {
-  return detail::Filtered<std::decay_t<Predicate>, std::decay_t<Handler>>{std::forward<Predicate>(predicate),
-                                                                          std::forward<Handler>(handler)};
+  return detail::Adapted<detail::Adapts::Filter, std::decay_t<Predicate>, std::decay_t<Handler>>{
+      std::forward<Predicate>(predicate), std::forward<Handler>(handler)};
 }
 
 /// A handler for `subscribe` that calls `handler(function(payload))`, both where the handler is called.
@@ -66,30 +66,21 @@ template <class Predicate, class Handler>
 /// @param function  takes one of the payloads that handlers take
 template <class Function, class Handler>
 [[nodiscard]] auto transform(Function&& function, Handler&& handler) {
-  return detail::Transformed<std::decay_t<Function>, std::decay_t<Handler>>{std::forward<Function>(function),
-                                                                            std::forward<Handler>(handler)};
+  return detail::Adapted<detail::Adapts::Transform, std::decay_t<Function>, std::decay_t<Handler>>{
+      std::forward<Function>(function), std::forward<Handler>(handler)};
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI
 
 /// What is associated with the inner handler, its executor first of all, is associated with the outer one.
-template <template <class, class> class Associator, class Predicate, class Handler, class Default>
-struct boost::asio::associator<Associator, qtforge::detail::Filtered<Predicate, Handler>, Default>
+template <template <class, class> class Associator, qtforge::detail::Adapts kind, class Function, class Handler,
+          class Default>
+struct boost::asio::associator<Associator, qtforge::detail::Adapted<kind, Function, Handler>, Default>
     : Associator<Handler, Default> {
-  static auto get(const qtforge::detail::Filtered<Predicate, Handler>& outer) noexcept {
+  static auto get(const qtforge::detail::Adapted<kind, Function, Handler>& outer) noexcept {
     return Associator<Handler, Default>::get(outer.handler);
   }
-  static auto get(const qtforge::detail::Filtered<Predicate, Handler>& outer, const Default& fallback) noexcept {
-    return Associator<Handler, Default>::get(outer.handler, fallback);
-  }
-};
-template <template <class, class> class Associator, class Function, class Handler, class Default>
-struct boost::asio::associator<Associator, qtforge::detail::Transformed<Function, Handler>, Default>
-    : Associator<Handler, Default> {
-  static auto get(const qtforge::detail::Transformed<Function, Handler>& outer) noexcept {
-    return Associator<Handler, Default>::get(outer.handler);
-  }
-  static auto get(const qtforge::detail::Transformed<Function, Handler>& outer, const Default& fallback) noexcept {
+  static auto get(const qtforge::detail::Adapted<kind, Function, Handler>& outer, const Default& fallback) noexcept {
     return Associator<Handler, Default>::get(outer.handler, fallback);
   }
 };

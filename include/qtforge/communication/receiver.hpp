@@ -33,7 +33,8 @@ struct AllOf {
 /// Several may wait: they are served in order. Cancelled by their cancellation slot (terminal, partial and total are
 /// alike: a message is received whole or not at all) they complete with Errc::Cancelled and have taken no message.
 ///
-/// Its end, like `unsubscribe()`, completes what waits with Errc::ShuttingDown.
+/// Its end, like `unsubscribe()`, completes what waits with Errc::ShuttingDown. It, and what waits, must end before the
+/// execution contexts of the handlers.
 /// @par Thread safety  one object from one thread at a time; its handlers and cancellation may be on others.
 class Receiver {
  public:

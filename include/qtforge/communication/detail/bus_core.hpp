@@ -59,18 +59,15 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       entry = index_.find(topic);  // who subscribed before that counts on this publisher
     }
     Error first;
-    const auto offer = [&](SubscriptionCore& subscription) {
-      const auto before = delivery.receivers();
-      if (auto done = deliver(subscription, passage, record, args, delivery); !done && first.code() == Errc::Ok)
-        first = done.error();
-      return delivery.receivers() != before;
+    const auto failed = [&](const Error& error) {
+      if (first.code() == Errc::Ok) first = error;
     };
     MatchedMembers members;
     index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
-      if (subscription.group) members.add(subscription);
-      else offer(subscription);
+      if (subscription.group) return members.add(subscription);
+      if (auto done = deliver(subscription, passage, record, args, delivery); !done) failed(done.error());
     });
-    if (!members.empty()) members.offerToEach(offer);
+    if (!members.empty()) deliverToGroups(members, passage, record, args, delivery, failed);
     if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
       record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     if (entry && index_.stale(*entry)) refresh(*entry);
@@ -133,7 +130,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       std::lock_guard lock(mutex_);
       closed_.store(true, std::memory_order_seq_cst);
     }
-    requests_.failAll(nullptr, closedError());
+    endRequests();
     for (auto* subscription : list([](const SubscriptionCore&) { return true; })) {
       unsubscribe(*subscription, nullptr);
       subscription->release();
@@ -141,7 +138,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   }
 
   /// Refuses what comes, without waiting for what runs: for the end of the process.
-  void refuse() noexcept { closed_.store(true, std::memory_order_seq_cst); }
+  void refuse() {
+    closed_.store(true, std::memory_order_seq_cst);
+    endRequests();
+  }
+  /// Who waits for an answer gets Errc::ShuttingDown.
+  void endRequests() { requests_.failAll(nullptr, closedError()); }
 
   expected<PublisherCore*> makePublisher(std::string_view topic) {
     if (auto valid = checkTopic(topic); !valid) return valid.error();
@@ -178,7 +180,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     Delivery delivery;
     auto sent = publish(client, args, delivery, Authority::User);
     if (args.responders > 0) return number;  // one has it, or has answered already
-    if (sent)
+    if (sent && delivery.dropped > 0)
+      sent = Error(Errc::Overflow, "request: a mailbox on \"" + std::string(std::string_view(args.topic)) +
+                                       "\" is full and did not take it");
+    else if (sent)
       sent = Error(Errc::NoResponder, "request: nobody responds to \"" + std::string(std::string_view(args.topic)) + "\"");
     if (!requests_.forget(number)) return number;  // somebody answered by publishing to its reply topic
     return sent.error();
@@ -245,15 +250,49 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
                          PublishArgs& args, Delivery& delivery) {
     if (args.retain && passage.message().record()->retainedAs <= subscription.retainedUpTo) return {};
-    if (!subscription.wants(record, passage.arrival)) return {};
-    if (subscription.responds) {
-      if (args.waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
-        return Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
-                                              " would answer on this thread, which waits for the answer");
-      ++args.responders;
-    }
+    if (subscription.filters() && !wants(subscription, passage, record, args)) return {};
+    if (!subscription.responds) return handOver(subscription, passage, record, args, delivery);
+    if (args.waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
+      return Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
+                                            " would answer on this thread, which waits for the answer");
+    const auto before = delivery.receivers();
+    auto done = handOver(subscription, passage, record, args, delivery);
+    args.responders += delivery.receivers() - before;
+    return done;
+  }
+
+  // The filter may be anybody's code: the GIL is not held for it, unless it is Python's.
+  static bool wants(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, const PublishArgs& args) {
+    const Yield* yield = subscription.underGil() ? nullptr : args.yield;
+    if (yield) yield->release(yield->self);
+    const bool wanted = subscription.wants(record, passage.arrival);
+    if (yield) yield->acquire(yield->self);
+    return wanted;
+  }
+
+  // One member of each group.
+  template <class Failed>
+  void deliverToGroups(MatchedMembers& members, Passage& passage, ThreadRecord& record, PublishArgs& args,
+                       Delivery& delivery, Failed&& failed) {
+    Error refused;  // by a member; it does not matter once another takes the message
+    members.offerToEach(
+        [&](SubscriptionCore& member) {
+          const auto before = delivery;
+          auto done = deliver(member, passage, record, args, delivery);
+          if (delivery.receivers() != before.receivers()) return true;
+          if (!done && refused.code() == Errc::Ok) refused = done.error();
+          return false;
+        },
+        [&](bool taken) {
+          if (!taken && refused.code() != Errc::Ok) failed(refused);
+          refused = Error();
+        });
+  }
+
+  expected<void> handOver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
+                          Delivery& delivery) {
     if (subscription.delivery == DeliveryMode::Queued)
-      return subscription.enqueue(record, passage.message(), args.yield, delivery);
+      return subscription.enqueue(record, passage.message(), args, delivery);
     if (record.callDepth == maxNestedCalls) {
       subscription.refused.fetch_add(1, std::memory_order_relaxed);
       ++delivery.dropped;

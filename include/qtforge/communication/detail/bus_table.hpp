@@ -4,6 +4,8 @@
 #include <qtforge/communication/message.hpp>
 #include <qtforge/utils/detail/abi.hpp>
 
+#include <chrono>
+
 namespace qtforge::inline QTFORGE_ABI {
 
 /// How many subscriptions a published message reached.
@@ -39,6 +41,7 @@ struct PublishArgs {
   const Yield* yield = nullptr;
   bool retain = false;
   bool waits = false;             // the publisher waits for an answer
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();  // for a place
   std::uint64_t correlation = 0;  // of the request that this is, or answers
   std::uint32_t responders = 0;  // out: subscriptions that respond and have it
 };

@@ -19,11 +19,11 @@ class MatchedMembers {
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
 
   /// Calls `offer(member)` for members of each group, beginning with another one each time and leaving full mailboxes
-  /// for last, until one takes the message.
-  template <class Offer>
-  void offerToEach(Offer&& offer) {
+  /// for last, until one takes the message; then `done(whether one did)`.
+  template <class Offer, class Done>
+  void offerToEach(Offer&& offer, Done&& done) {
     for (std::size_t i = 0; i < count_; ++i)
-      if (at(i)) offerTo(at(i)->group.get(), offer);
+      if (at(i)) done(offerTo(at(i)->group.get(), offer));
   }
 
  private:
@@ -31,7 +31,7 @@ class MatchedMembers {
 
   // Whom it has been offered to is no longer there.
   template <class Offer>
-  void offerTo(Group* group, Offer&& offer) {
+  bool offerTo(Group* group, Offer&& offer) {
     const auto isMember = [&](std::size_t i) { return at(i) && at(i)->group.get() == group; };
     std::size_t members = 0;
     for (std::size_t i = 0; i < count_; ++i) members += isMember(i);
@@ -47,6 +47,7 @@ class MatchedMembers {
       }
     for (std::size_t i = 0; i < count_; ++i)
       if (isMember(i)) at(i) = nullptr;
+    return taken;
   }
 
   std::array<SubscriptionCore*, 16> near_;  // as far as count_

@@ -71,40 +71,54 @@ template <class F>
 struct PredicateOf {
   static constexpr bool present = false;
 };
+template <class Bound>
+  requires requires { typename Bound::target_type; }
+struct PredicateOf<Bound> : PredicateOf<typename Bound::target_type> {
+  template <class T>
+  static bool accepts(Bound& bound, const T& payload) {
+    return PredicateOf<typename Bound::target_type>::accepts(bound.get(), payload);
+  }
+};
+
+/// HandlerTable::accepts for a handler of type F that takes T and is held in `Held::handler`; null where it takes all.
+template <class T, class F, class Held>
+constexpr auto acceptsFunction() -> std::int32_t (*)(void*, Arrival*, bool*, ErrorSink) {
+  if constexpr (PredicateOf<F>::present)
+    return [](void* self, Arrival* arrival, bool* wanted, ErrorSink sink) {
+      return guarded(sink, [&] {
+        return withPayload<T>(*arrival, [&](const T& payload) {
+          *wanted = PredicateOf<F>::accepts(static_cast<Held*>(self)->handler, payload);
+        });
+      });
+    };
+  else return nullptr;
+}
 
 /// A handler of type F that takes T, behind a table of functions.
 template <class T, class F>
 class HeldHandler {
  public:
   template <class G>
-  explicit HeldHandler(G&& handler) : handler_(std::forward<G>(handler)) {}
+  explicit HeldHandler(G&& held) : handler(std::forward<G>(held)) {}
 
   static const HandlerTable table;
+
+  F handler;
 
  private:
   static std::int32_t call(void* self, Arrival* arrival, ErrorSink sink) {
     return guarded(sink, [&] {
       return withPayload<T>(*arrival, [&](const T& payload) {
-        std::invoke(static_cast<HeldHandler*>(self)->handler_, payload);
-      });
-    });
-  }
-
-  static std::int32_t accepts(void* self, Arrival* arrival, bool* wanted, ErrorSink sink) {
-    return guarded(sink, [&] {
-      return withPayload<T>(*arrival, [&](const T& payload) {
-        *wanted = PredicateOf<F>::accepts(static_cast<HeldHandler*>(self)->handler_, payload);
+        std::invoke(static_cast<HeldHandler*>(self)->handler, payload);
       });
     });
   }
 
   static constexpr HandlerTable makeTable() {
     HandlerTable made{&call, nullptr, [](void* self) { delete static_cast<HeldHandler*>(self); }};
-    if constexpr (PredicateOf<F>::present) made.accepts = &accepts;
+    made.accepts = acceptsFunction<T, F, HeldHandler>();
     return made;
   }
-
-  F handler_;
 };
 
 template <class T, class F>

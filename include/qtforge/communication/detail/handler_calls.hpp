@@ -16,14 +16,14 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 /// @par Thread safety  any thread.
 class HandlerCalls {
  public:
-  HandlerCalls(const HandlerTable* table, void* self) : table_(table), self_(self) {}
+  HandlerCalls(const HandlerTable& table, void* self) : table_(table), self_(self) {}
   HandlerCalls(const HandlerCalls&) = delete;
   HandlerCalls& operator=(const HandlerCalls&) = delete;
   ~HandlerCalls() {
-    if (!gone_) table_->destroy(self_);
+    if (!gone_) table_.destroy(self_);
   }
 
-  [[nodiscard]] const HandlerTable& table() const noexcept { return *table_; }
+  [[nodiscard]] const HandlerTable& table() const noexcept { return table_; }
   [[nodiscard]] void* self() const noexcept { return self_; }
   [[nodiscard]] bool closed(std::memory_order order = std::memory_order_acquire) const noexcept {
     return closed_.load(order);
@@ -147,7 +147,7 @@ class HandlerCalls {
       destroying_ = true;
     }
     ++mine.destroying;
-    table_->destroy(self_);
+    table_.destroy(self_);
     --mine.destroying;
     {
       std::lock_guard lock(records.waitMutex());
@@ -157,7 +157,7 @@ class HandlerCalls {
     return true;
   }
 
-  const HandlerTable* const table_;
+  const HandlerTable table_;  // a copy: publishers look at it when the library it came from may be gone
   void* const self_;
   std::atomic<bool> closed_{false};
   bool destroying_ = false;  // guarded by ThreadRecords::waitMutex()

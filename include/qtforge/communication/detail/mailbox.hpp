@@ -64,9 +64,8 @@ class Mailbox {
   bool open(std::span<const Message> first) {
     std::lock_guard lock(mutex_);
     if (closed_) return false;
-    const auto fits = std::min(first.size(), capacity_ - count_);
-    dropped_ += first.size() - fits;
-    prepend(first.last(fits));
+    if (!first.empty()) grow(count_ + first.size());
+    for (auto message = first.rbegin(); message != first.rend(); ++message) prepend(*message);
     return scheduled_ = count_ > 0;
   }
 
@@ -254,28 +253,27 @@ class Mailbox {
   }
 
   // Places count from popped_, so that those of what is there stay as they are.
-  void prepend(std::span<const Message> messages) {
-    if (messages.empty()) return;
-    if (count_ + messages.size() > ring_.size()) grow(count_ + messages.size());
-    for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
-      if (places_) {
-        if (places_->find(message->topic())) {  // what came meanwhile is newer
-          ++replaced_;
-          continue;
-        }
-        places_->add(message->topic(), popped_ - 1);
-      }
-      first_ = (first_ + ring_.size() - 1) % ring_.size();
-      message->record()->references.fetch_add(1, std::memory_order_relaxed);
-      ring_[first_] = message->record();
-      --popped_;
-      ++count_;
-      ++enqueued_;
+  void prepend(const Message& message) {
+    if (places_ && places_->find(message.topic())) {  // what came meanwhile is newer
+      ++replaced_;
+      return;
     }
+    if (count_ == capacity_) {
+      ++dropped_;
+      return;
+    }
+    if (places_) places_->add(message.topic(), popped_ - 1);
+    first_ = (first_ + ring_.size() - 1) % ring_.size();
+    message.record()->references.fetch_add(1, std::memory_order_relaxed);
+    ring_[first_] = message.record();
+    --popped_;
+    ++count_;
+    ++enqueued_;
   }
 
   void grow(std::size_t least) {
-    std::vector<MessageRecord*> next(std::min(capacity_, std::max({std::size_t(8), ring_.size() * 2, least})));
+    const auto size = std::min(capacity_, std::max({std::size_t(8), ring_.size() * 2, least}));
+    std::vector<MessageRecord*> next(std::max(size, ring_.size()));
     for (std::size_t i = 0; i < count_; ++i) next[i] = ring_[(first_ + i) % ring_.size()];
     ring_.swap(next);
     first_ = 0;

@@ -21,6 +21,11 @@ class ProcessRoot : public Root {
     Root::bus = &BusFunctions::table;
     Root::busCore = &bus_;
     Root::python = [] { return current().pythonTable.load(std::memory_order_acquire); };
+    // Before lanes are waited for, which may be waiting for an answer.
+    runtime_.shutdownSteps().add(ShutdownPhase::Python, [this](Deadline) -> std::vector<std::string> {
+      bus_->endRequests();
+      return {};
+    });
     runtime_.shutdownSteps().add(ShutdownPhase::Threads, [this](Deadline deadline) -> std::vector<std::string> {
       bus_->refuse();
       if (runtime_.stop(deadline)) return {};

@@ -150,9 +150,11 @@ class ReceiveOperation final : public PendingReceive {
   static void start(const std::shared_ptr<ReceiveQueue>& queue, const std::shared_ptr<ReceiveOperation>& self) {
     auto slot = boost::asio::get_associated_cancellation_slot(self->handler_);
     if (slot.is_connected())
-      slot.assign([queue = std::weak_ptr(queue), receive = self.get()](boost::asio::cancellation_type type) {
+      slot.assign([queue = std::weak_ptr(queue), receive = std::weak_ptr(self)](boost::asio::cancellation_type type) {
         if (type == boost::asio::cancellation_type::none) return;
-        if (const auto there = queue.lock()) there->cancel(receive);
+        const auto there = queue.lock();
+        const auto waiting = receive.lock();
+        if (there && waiting) there->cancel(waiting.get());
       });
     queue->wait(self);
   }
@@ -160,7 +162,7 @@ class ReceiveOperation final : public PendingReceive {
   // On the handler's associated executor, without one on the runtime's.
   void complete(ReceivedMessages result) override {
     auto allocator = boost::asio::get_associated_allocator(handler_);
-    auto call = [handler = std::move(handler_), result = std::move(result)]() mutable {
+    auto call = [lease = OwnLease(), handler = std::move(handler_), result = std::move(result)]() mutable {
       auto slot = boost::asio::get_associated_cancellation_slot(handler);
       if (slot.is_connected()) slot.clear();
       std::move(handler)(Convert()(std::move(result)));

@@ -17,6 +17,7 @@ class AwaitedReply {
   static expected<Message> request(BusCore& bus, Client& client, PublishArgs& args, std::chrono::nanoseconds timeout) {
     AwaitedReply awaited;
     const auto deadline = std::chrono::steady_clock::now() + timeout;
+    args.deadline = deadline;
     const auto number = bus.request(client, args, true, {&awaited, &AwaitedReply::done});
     if (!number) return number.error();
     if (args.yield) args.yield->release(args.yield->self);

@@ -46,13 +46,21 @@ class HeldResponder {
  public:
   template <class G>
   HeldResponder(G&& function, const BusTable* bus, void* core, void* client)
-      : function_(std::forward<G>(function)), bus_(bus), core_(core), client_(client) {}
+      : handler(std::forward<G>(function)), bus_(bus), core_(core), client_(client) {}
 
   static const HandlerTable table;
+
+  Function handler;
 
  private:
   static std::int32_t call(void* self, Arrival* arrival, ErrorSink sink) {
     return static_cast<HeldResponder*>(self)->answer(*arrival, sink);
+  }
+
+  static constexpr HandlerTable makeTable() {
+    HandlerTable made{&call, nullptr, [](void* self) { delete static_cast<HeldResponder*>(self); }};
+    made.accepts = acceptsFunction<T, Function, HeldResponder>();
+    return made;
   }
 
   std::int32_t answer(Arrival& arrival, ErrorSink sink) {
@@ -77,15 +85,15 @@ class HeldResponder {
   expected<void> reply(const Message& request, const T& payload) {
     using Result = std::invoke_result_t<Function&, const T&>;
     if constexpr (std::is_void_v<Result>) {
-      std::invoke(function_, payload);
+      std::invoke(handler, payload);
       return send(request, boost::json::value());
     } else if constexpr (isExpected<Result>) {
-      auto result = std::invoke(function_, payload);
+      auto result = std::invoke(handler, payload);
       if (!result) return result.error();
       if constexpr (std::is_void_v<typename Result::value_type>) return send(request, boost::json::value());
       else return send(request, std::move(*result));
     } else {
-      return send(request, std::invoke(function_, payload));
+      return send(request, std::invoke(handler, payload));
     }
   }
 
@@ -102,14 +110,12 @@ class HeldResponder {
     });
   }
 
-  Function function_;
   const BusTable* bus_;
   void* core_;
   void* client_;
 };
 
 template <class T, class Function>
-inline constexpr HandlerTable HeldResponder<T, Function>::table{
-    &HeldResponder::call, nullptr, [](void* self) { delete static_cast<HeldResponder*>(self); }};
+inline constexpr HandlerTable HeldResponder<T, Function>::table = HeldResponder<T, Function>::makeTable();
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -5,6 +5,8 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
+class SubscriptionCore;
+
 /// Does not own the subscriptions.
 ///
 /// @par Thread safety  forEach inside a ReadSection on any thread; add and remove by one thread at a time.

@@ -42,7 +42,7 @@ class SubscriptionCore : private Deferred {
         responds(args.responds),
         client_(client),
         executor_(executor),
-        calls_(args.handler, args.self),
+        calls_(*args.handler, args.self),
         blockTimeout_(args.blockNanoseconds),
         reports_(std::move(reports)),
         mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {
@@ -87,10 +87,11 @@ class SubscriptionCore : private Deferred {
     }
   }
 
+  [[nodiscard]] bool filters() const noexcept { return calls_.table().accepts != nullptr; }
+
   /// Whether its filter lets the message through. What the filter throws is counted and told.
   bool wants(ThreadRecord& record, Arrival& arrival) {
-    if (!calls_.table().accepts) [[likely]]
-      return true;
+    if (!filters()) return true;
     if (record.callDepth == maxNestedCalls) return true;  // it will be refused for that
     HandlerCalls::Call call(record, calls_);
     if (!call) return false;
@@ -105,7 +106,7 @@ class SubscriptionCore : private Deferred {
   [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calls_.calledBy(record) || executorWaitsForCaller(); }
 
   /// Queues `message`, waiting if the policy is Block. @return nothing, or Overflow, WouldDeadlock, ShuttingDown
-  expected<void> enqueue(ThreadRecord& record, const Message& message, const Yield* yield, Delivery& counts) {
+  expected<void> enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts) {
     auto put = mailbox_.put(message);
     if (put == Mailbox::Put::Full) {
       if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail");
@@ -115,7 +116,9 @@ class SubscriptionCore : private Deferred {
         return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
                                               " messages is full, and only this thread could empty it");
       }
-      const auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_);
+      const auto deadline =
+          std::min(std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_), args.deadline);
+      const Yield* yield = args.yield;
       if (yield) yield->release(yield->self);
       put = mailbox_.putWithin(message, deadline);
       if (yield) yield->acquire(yield->self);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
@@ -29,5 +30,19 @@ inline Lease* retainOwnLease() noexcept {
   if (ownLease()) ownLease()->retain();
   return ownLease();
 }
+
+/// Holds a share of the lease on the calling binary.
+class OwnLease {
+ public:
+  OwnLease() noexcept : lease_(retainOwnLease()) {}
+  OwnLease(OwnLease&& other) noexcept : lease_(std::exchange(other.lease_, nullptr)) {}
+  OwnLease& operator=(OwnLease&&) = delete;
+  ~OwnLease() {
+    if (lease_) lease_->release();
+  }
+
+ private:
+  Lease* lease_;
+};
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail
