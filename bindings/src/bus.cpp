@@ -2,6 +2,8 @@
 
 #include "types.hpp"
 
+#include <cstddef>
+
 namespace qtforge::bindings {
 
 namespace {
@@ -16,6 +18,15 @@ Signature<4> requestSignature{"request", {"topic", "payload", "timeout", "envelo
 Signature<1> drainSignature{"drain", {"timeout"}, 1, 0};
 
 PyObject* theBus = nullptr;  // for the life of the process
+
+/// The table of a host that has requests; null with a Python error set for one that is older.
+const python::Bridge* bridgeWithRequests() {
+  const auto* table = bridge();
+  if (!table || table->size >= offsetof(python::Bridge, clearRetained) + sizeof(table->clearRetained)) return table;
+  constexpr int failed = 1;  // qtforge::Errc::Failed
+  raise(failed, "this host was built with an older qtforge, which has neither requests nor retained messages; build it anew");
+  return nullptr;
+}
 
 PyObject* publish(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   std::array<PyObject*, 5> given;
@@ -39,13 +50,13 @@ PyObject* request(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* 
   if (!PyUnicode_Check(topic)) return raiseType("request", "topic", "str", topic), nullptr;
   if (timeout && !toSeconds("request", "timeout", timeout, seconds)) return nullptr;
   if (envelope && !PyBool_Check(envelope)) return raiseType("request", "envelope", "bool", envelope), nullptr;
-  const auto* table = bridge();
+  const auto* table = bridgeWithRequests();
   return table ? orStay([&] { return table->request(topic, payload, seconds, envelope == Py_True); }) : nullptr;
 }
 
 PyObject* clearRetained(PyObject*, PyObject* pattern) {
   if (!PyUnicode_Check(pattern)) return raiseType("clear_retained", "pattern", "str", pattern), nullptr;
-  const auto* table = bridge();
+  const auto* table = bridgeWithRequests();
   return table ? orStay([&] { return table->clearRetained(pattern); }) : nullptr;
 }
 

@@ -11,7 +11,7 @@ number = ctypes.c_uint64
 VERSION = 1
 
 FUNCTIONS = [
-    ("publish", (object_, object_, object_, maybe, maybe)),
+    ("publish", (object_, object_, object_, maybe, maybe, ctypes.c_int)),
     ("subscribe", (object_, object_, object_, maybe)),
     ("unsubscribe", (object_, number)),
     ("unsubscribe_all", (object_, object_)),
@@ -27,6 +27,8 @@ FUNCTIONS = [
     ("plugin_info", (object_, number)),
     ("shutdown", (object_,)),
     ("plugin_description", (object_, object_)),
+    ("request", (object_, object_, object_, ctypes.c_double, ctypes.c_int)),
+    ("clear_retained", (object_, object_)),
 ]
 PROTOTYPES = [(name, ctypes.PYFUNCTYPE(*types)) for name, types in FUNCTIONS]
 
@@ -41,6 +43,8 @@ RESULTS = {
     "unsubscribe": True,
     "unsubscribe_all": 0,
     "log_level": 2,
+    "request": {"answer": 42},
+    "clear_retained": 2,
     "plugin_state": 3,
     "plugin_load": 1,
     "plugin_info": {"name": "n", "version": "1", "description": "", "author": "", "state": 2, "object": None},
