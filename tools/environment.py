@@ -39,7 +39,7 @@ def step(text: str) -> None:
     print(f"[{time.monotonic() - STARTED:6.1f} s] {text}", flush=True)
 
 
-def run(command, *, log: "Path | None" = None, **more) -> None:
+def run(command, *, log: Path | None = None, **more) -> None:
     """Runs a command; with `log` its output goes there and is shown only when it fails."""
     command = [str(part) for part in command]
     if log is None:
@@ -82,7 +82,7 @@ def describe_python(python: str) -> dict:
     return json.loads(asked.stdout)
 
 
-def compiler_version(command: str) -> "tuple[str, int] | None":
+def compiler_version(command: str) -> tuple[str, int] | None:
     """("g++" or "clang++", major version), None where the command does not run."""
     try:
         text = subprocess.run([*command.split(), "--version"], text=True, capture_output=True).stdout
@@ -97,7 +97,7 @@ def new_enough(command: str) -> bool:
     return version is not None and version[1] >= {"g++": 12, "clang++": 16}[version[0]]
 
 
-def find_compiler() -> "str | None":
+def find_compiler() -> str | None:
     """The compiler to use when the default one is too old; "" for the default one."""
     if os.environ.get("CXX"):
         if not new_enough(os.environ["CXX"]):
@@ -113,14 +113,14 @@ def package_manager() -> str:
     if sys.platform == "darwin":
         return "brew"
     release = Path("/etc/os-release")
-    fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release.read_text(), re.M)) if release.exists() else {}
+    fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release.read_text(), re.MULTILINE)) if release.exists() else {}
     for name in (fields.get("ID", "") + " " + fields.get("ID_LIKE", "")).split():
         if name in DISTRIBUTIONS:
             return DISTRIBUTIONS[name]
     return next((name for name in INSTALL if shutil.which(name)), "apt-get")
 
 
-def missing_from_system(python: dict, names: "list[str]") -> "dict[str, str]":
+def missing_from_system(python: dict, names: list[str]) -> dict[str, str]:
     """{what: why} of `names` that the system lacks."""
     lacks = {}
     if "compiler" in names and find_compiler() is None:
@@ -134,7 +134,7 @@ def missing_from_system(python: dict, names: "list[str]") -> "dict[str, str]":
     return lacks
 
 
-def require_system(interpreter: str, names: "list[str]") -> dict:
+def require_system(interpreter: str, names: list[str]) -> dict:
     """Checks the system, installs what is missing where it may, and names the line to type where it may not."""
     python = describe_python(interpreter)
     if tuple(python["info"]) < (3, 9):
@@ -164,7 +164,7 @@ def require_system(interpreter: str, names: "list[str]") -> dict:
 # ---- The Python environment and other Boosts ----------------------------------------------------------------------------
 
 
-def ensure_venv(python: dict, requirements: "list[str]") -> str:
+def ensure_venv(python: dict, requirements: list[str]) -> str:
     """Makes build/venv and installs the named requirement files; returns a text that changes when either does."""
     identity = f"{python['executable']} {python['version']}"
     mark = VENV / "python.txt"
@@ -199,7 +199,7 @@ def tool_environment() -> dict:
     return environment
 
 
-def other_boost() -> "Path | None":
+def other_boost() -> Path | None:
     """A second Boost, headers only, at PREFIX/include: 1.81 where the system offers it, else an older wheel's."""
     prefix = BUILD / "boost-1.81"
     header = prefix / "include" / "boost" / "version.hpp"
@@ -242,12 +242,12 @@ def other_boost() -> "Path | None":
 class Tree:
     """A Meson build folder below build/, configured when its settings or its environment have changed."""
 
-    def __init__(self, name: str, environment_id: str, options: "list[str]"):
+    def __init__(self, name: str, environment_id: str, options: list[str]):
         self.name, self.path, self.env = name, BUILD / name, tool_environment()
         self.env["NINJA_STATUS"] = "[%f/%t %es] "
         self._configure(environment_id, ["-Dwerror=true", *options])
 
-    def _configure(self, environment_id: str, options: "list[str]") -> None:
+    def _configure(self, environment_id: str, options: list[str]) -> None:
         stamp = self.path / "dev-stamp.json"
         wanted = {"environment": environment_id, "cxx": self.env.get("CXX", ""), "options": options}
         last = json.loads(stamp.read_text()) if stamp.exists() and (self.path / "build.ninja").exists() else None
@@ -264,13 +264,13 @@ class Tree:
         run(["meson", "setup", *mode, self.path, ROOT, *options], log=BUILD / f"{self.name}-setup.log", env=self.env)
         stamp.write_text(json.dumps(wanted))
 
-    def targets(self) -> "list[dict]":
+    def targets(self) -> list[dict]:
         return json.loads((self.path / "meson-info" / "intro-targets.json").read_text())
 
-    def outputs(self, chosen) -> "list[str]":
+    def outputs(self, chosen) -> list[str]:
         """Ninja's names of the targets for which `chosen(target)` holds."""
         return [os.path.relpath(file, self.path) for target in self.targets() if chosen(target) for file in target["filename"]]
 
-    def compile(self, what: str, targets: "list[str] | None" = None) -> None:
+    def compile(self, what: str, targets: list[str] | None = None) -> None:
         step(f"compiling {what}")
         run(["ninja", "-C", self.path, *(targets or [])], env=self.env)

@@ -15,7 +15,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Optional
+from typing import Any
 
 PACKAGE = "qtforge_plugins"
 
@@ -27,7 +27,7 @@ class _Loader(SourceFileLoader):
         super().__init__(fullname, path)
         self._package = package
 
-    def get_code(self, fullname: str) -> Optional[CodeType]:
+    def get_code(self, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
         return compile(self.get_data(path), path, "exec", dont_inherit=True)
 
@@ -42,8 +42,8 @@ class _Finder(MetaPathFinder):
     """Finds the modules of plugins in their own folders."""
 
     def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
-    ) -> Optional[ModuleSpec]:
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if not fullname.startswith(PACKAGE + ".") or path is None:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -56,9 +56,9 @@ class _Finder(MetaPathFinder):
 def _importer(package: str) -> Any:
     def private_import(
         name: str,
-        globals: Optional[Mapping[str, Any]] = None,
-        locals: Optional[Mapping[str, Any]] = None,
-        fromlist: Optional[Sequence[str]] = (),
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
         top = name.partition(".")[0]

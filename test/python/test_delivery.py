@@ -6,7 +6,6 @@ import threading
 import time
 
 import pytest
-import qtforge
 from qtforge.errors import BusError, Error, ErrorCode, Timeout, TopicError
 
 
@@ -104,9 +103,9 @@ def test_requests_from_many_threads_each_get_their_own_answer(bus):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (dict(topic=1), r"request\(\) argument 'topic' must be str"),
-        (dict(timeout="soon"), r"request\(\) argument 'timeout'"),
-        (dict(envelope=1), r"request\(\) argument 'envelope' must be bool"),
+        ({"topic": 1}, r"request\(\) argument 'topic' must be str"),
+        ({"timeout": "soon"}, r"request\(\) argument 'timeout'"),
+        ({"envelope": 1}, r"request\(\) argument 'envelope' must be bool"),
     ],
 )
 def test_wrong_arguments_of_request_are_named(bus, arguments, says):

@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import environment  # noqa: E402
-import results  # noqa: E402
+import environment
+import results
 
 
 def dev(*arguments):
