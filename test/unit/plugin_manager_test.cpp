@@ -74,7 +74,8 @@ class ScriptedLoader : public IPluginLoader {
   explicit ScriptedLoader(std::map<std::string, Hooks> hooks) : hooks_(std::move(hooks)) {}
   std::string_view language() const override { return "script"; }
   expected<std::unique_ptr<IPlugin>> load(const Manifest& manifest, const LoadContext&) override {
-    return std::unique_ptr<IPlugin>(std::make_unique<Scripted>(hooks_[manifest.name]));
+    const auto found = hooks_.find(manifest.name);  // several threads may load
+    return std::unique_ptr<IPlugin>(std::make_unique<Scripted>(found == hooks_.end() ? Hooks() : found->second));
   }
 
  private:
@@ -84,7 +85,7 @@ class ScriptedLoader : public IPluginLoader {
     void cleanup() override { hooks.cleanup(); }
     Hooks hooks;
   };
-  std::map<std::string, Hooks> hooks_;
+  const std::map<std::string, Hooks> hooks_;
 };
 
 test::fs::path scripted(const test::Folder& folder, const std::string& name, const std::string& more = {}) {

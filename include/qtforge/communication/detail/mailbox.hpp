@@ -59,6 +59,12 @@ class Mailbox {
     if (policy == OverflowPolicy::Latest) places_ = std::make_unique<TopicPlaces>();
   }
 
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox() {
+    while (count_ > 0) Message::adopt(pop());
+  }
+
   /// Puts `first` before all that came meanwhile, the newest of them if there is no place for all, and lets the consumer
   /// begin. Once. @return whether the caller must schedule take()
   bool open(std::span<const Message> first) {
