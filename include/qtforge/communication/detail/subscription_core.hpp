@@ -74,7 +74,7 @@ class SubscriptionCore : private Deferred {
   /// Gives it what was retained before, `first`, and lets its consumer begin. Once, when publishers can see it.
   void start(std::vector<Message> first) {
     std::erase_if(first, [&](const Message& message) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       return !wants(ThreadRecords::mine(), arrival);
     });
     if (delivery == DeliveryMode::Queued) {
@@ -82,7 +82,7 @@ class SubscriptionCore : private Deferred {
       return;
     }
     for (const auto& message : first) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       if (ThreadRecords::mine().callDepth < maxNestedCalls) callDirect(ThreadRecords::mine(), arrival);
     }
   }
@@ -116,9 +116,12 @@ class SubscriptionCore : private Deferred {
         return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
                                               " messages is full, and only this thread could empty it");
       }
-      const auto deadline =
-          std::min(std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_), args.deadline);
-      const Yield* yield = args.yield;
+      auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_);
+      const Yield* yield = nullptr;
+      if (args.extras) {
+        deadline = std::min(deadline, args.extras->deadline);
+        yield = args.extras->yield;
+      }
       if (yield) yield->release(yield->self);
       put = mailbox_.putWithin(message, deadline);
       if (yield) yield->acquire(yield->self);
@@ -189,11 +192,6 @@ class SubscriptionCore : private Deferred {
 
   ~SubscriptionCore() {
     delete latency_.load(std::memory_order_relaxed);
-  }
-
-  static Arrival arrivalOf(const Message& message) {
-    return {message.topic(),        message.json(),   message.binary(),
-            &message.attachments(), message.record(), [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
   }
 
   expected<void> overflowed(Delivery& counts, const char* why) {
@@ -330,7 +328,7 @@ class SubscriptionCore : private Deferred {
       prefetchAhead(messages, at);
       const Message& message = messages[at++];
       if (latencyEnabled().load(std::memory_order_relaxed)) subscription.measure(message);
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       subscription.handle(arrival, thread.number);
       return true;
     }
