@@ -22,11 +22,16 @@ struct BusFunctions {
   static Client& clientOr(void* client, BusCore& bus) { return client ? *static_cast<Client*>(client) : bus.host(); }
 
   static std::int32_t publish(void* bus, void* client, PublishArgs* args, Delivery* delivery, ErrorSink sink) {
-    return guarded(sink, [&] {
+    Error failure;
+    try {
       // A publisher may outlive the handle of its bus, not the core.
       auto& target = args->publisher ? *static_cast<BusCore::PublisherCore*>(args->publisher)->bus : core(bus);
-      return target.publish(clientOr(client, target), *args, *delivery, BusCore::Authority::User);
-    });
+      if (target.publish(clientOr(client, target), *args, *delivery, BusCore::Authority::User, failure)) [[likely]]
+        return 0;
+    } catch (...) {
+      failure = caughtError();
+    }
+    return fail(sink, std::move(failure));
   }
 
   static void* makePublisher(void* bus, Text topic, ErrorSink sink) {
