@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/communication/detail/bus_core.hpp: the bus itself: where publish happens.
 
+#include <qtforge/communication/detail/forked.hpp>
 #include <qtforge/communication/detail/group.hpp>
 #include <qtforge/communication/detail/passage.hpp>
 #include <qtforge/communication/detail/request_table.hpp>
@@ -20,7 +21,9 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   /// @param executor  where handlers without one run; owned
   /// @param log       takes level and text
   BusCore(ExecutorRef executor, std::function<void(std::int32_t, const std::string&)> log)
-      : executor_(executor), log_(std::move(log)), clients_{&host_} {}
+      : executor_(executor), log_(std::move(log)), clients_{&host_} {
+    watchForks();
+  }
 
   struct PublisherCore {
     std::shared_ptr<BusCore> bus;

@@ -43,6 +43,7 @@ class SubscriptionCore : private Deferred {
         executor_(executor),
         calls_(*args.handler, args.self),
         blockTimeout_(args.blockNanoseconds),
+        spin_(args.spinNanoseconds),
         reports_(std::move(reports)),
         mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {
     resume = &resumeTurn;
@@ -277,7 +278,7 @@ class SubscriptionCore : private Deferred {
     {
       HandlerCalls::Call call(record, calls_);
       if (call) {
-        Turn turn(mailbox_, consumer_, record, [&](const Message& message) {
+        Turn turn(mailbox_, consumer_, spin_, record, [&](const Message& message) {
           if (closed()) return false;
           if (latencyEnabled().load(std::memory_order_relaxed)) measure(message);
           Arrival arrival = Arrival::of(message);
@@ -311,6 +312,7 @@ class SubscriptionCore : private Deferred {
   const OwnedExecutor executor_;
   HandlerCalls calls_;
   const std::int64_t blockTimeout_;
+  const std::chrono::nanoseconds spin_;  // before the consumer sleeps
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
   Consumer consumer_;  // one at a time

@@ -26,10 +26,12 @@ struct Consumer {
 template <class Handle>
 class Turn : public Batch {
  public:
-  Turn(Mailbox& mailbox, Consumer& consumer, const ThreadRecord& thread, Handle handle)
+  /// @param spin  how long to look for more once there are none
+  Turn(Mailbox& mailbox, Consumer& consumer, std::chrono::nanoseconds spin, const ThreadRecord& thread, Handle handle)
       : Batch{this, [](Batch* self) { return static_cast<Turn*>(self->context)->handleNext(); }},
         mailbox_(mailbox),
         consumer_(consumer),
+        spin_(spin),
         handle_(std::move(handle)),
         home_(thread) {}
   Turn(const Turn&) = delete;
@@ -58,8 +60,7 @@ class Turn : public Batch {
     if (unchecked_ >= consumer_.batchSize && endsHere()) return false;
     at_ = 0;
     for (auto& message : consumer_.batch) home_.add(std::move(message));
-    // To sleep and to be woken takes longer than the next message does.
-    if (handled_ >= thick && !mailbox_.readable()) soon([&] { return mailbox_.readable(); });
+    if (!mailbox_.readable()) lookForMore();
     if (mailbox_.take(consumer_.batch, consumer_.batchSize)) {
       handled_ += consumer_.batch.size();
       unchecked_ += consumer_.batch.size();
@@ -67,6 +68,16 @@ class Turn : public Batch {
     }
     if (returned_ || home_.left()) freeAllReturned();  // what is the consumer's may be another turn's already
     return false;
+  }
+
+  void lookForMore() noexcept {
+    const auto more = [&] { return mailbox_.readable(); };
+    if (spin_.count() > 0) {
+      const auto end = std::chrono::steady_clock::now() + spin_;
+      while (!soon(more) && std::chrono::steady_clock::now() < end) {}
+    } else if (handled_ >= thick) {
+      soon(more);  // to sleep and to be woken takes longer than the next message does
+    }
   }
 
   bool endsHere() {
@@ -83,6 +94,7 @@ class Turn : public Batch {
 
   Mailbox& mailbox_;
   Consumer& consumer_;
+  const std::chrono::nanoseconds spin_;
   Handle handle_;
   ReturnMessages home_;  // ends the consumer's hold on what it has handled
   std::size_t at_ = consumer_.batch.size();
