@@ -468,6 +468,25 @@ BOOST_AUTO_TEST_CASE(a_bus_that_ends_ends_its_subscriptions_and_its_publishers_s
   context.poll();
 }
 
+BOOST_AUTO_TEST_CASE(stats_count_what_was_published_to_each_topic_that_somebody_names) {
+  ManualBus m;
+  const auto a = m.bus.subscribe("a", [](const json::value&) {}).value(), also = m.bus.subscribe("a", [](const json::value&) {}).value();
+  const auto all = m.bus.subscribe(">", [](const json::value&) {}).value();
+  const auto b = m.bus.publisher("b").value();
+  for (const char* topic : {"a", "a", "b", "unnamed"}) (void)m.bus.publish(topic, 1);
+  std::thread([&] {
+    for (int i = 0; i < 3; ++i) (void)b.publish(1);
+  }).join();
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> seen;
+  const auto stats = m.bus.stats();
+  for (const auto& row : stats.at("topics").as_array())
+    seen[row.at("topic").as_string().c_str()] = {row.at("published").to_number<std::int64_t>(),
+                                                 row.at("subscriptions").to_number<std::int64_t>()};
+  BOOST_TEST(seen.size() == 2u);
+  BOOST_TEST((seen["a"] == std::pair<std::int64_t, std::int64_t>(2, 2)));
+  BOOST_TEST((seen["b"] == std::pair<std::int64_t, std::int64_t>(4, 0)));
+}
+
 BOOST_AUTO_TEST_CASE(in_a_forked_child_every_call_is_an_error_that_says_so) {
   ManualBus m;
   auto s = m.bus.subscribe("a", [](const json::value&) {}).value();
