@@ -73,7 +73,7 @@ class SubscriptionCore : private Deferred {
   /// Gives it what was retained before, `first`, and lets its consumer begin. Once, when publishers can see it.
   void start(std::vector<Message> first) {
     std::erase_if(first, [&](const Message& message) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       return !wants(ThreadRecords::mine(), arrival);
     });
     if (delivery == DeliveryMode::Queued) {
@@ -81,7 +81,7 @@ class SubscriptionCore : private Deferred {
       return;
     }
     for (const auto& message : first) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       if (ThreadRecords::mine().callDepth < maxNestedCalls) callDirect(ThreadRecords::mine(), arrival);
     }
   }
@@ -115,9 +115,12 @@ class SubscriptionCore : private Deferred {
         return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
                                               " messages is full, and only this thread could empty it");
       }
-      const auto deadline =
-          std::min(std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_), args.deadline);
-      const Yield* yield = args.yield;
+      auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_);
+      const Yield* yield = nullptr;
+      if (args.extras) {
+        deadline = std::min(deadline, args.extras->deadline);
+        yield = args.extras->yield;
+      }
       if (yield) yield->release(yield->self);
       put = mailbox_.putWithin(message, deadline);
       if (yield) yield->acquire(yield->self);
@@ -182,11 +185,6 @@ class SubscriptionCore : private Deferred {
  private:
   ~SubscriptionCore() {
     delete latency_.load(std::memory_order_relaxed);
-  }
-
-  static Arrival arrivalOf(const Message& message) {
-    return {message.topic(),        message.json(),   message.binary(),
-            &message.attachments(), message.record(), [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
   }
 
   expected<void> overflowed(Delivery& counts, const char* why) {
@@ -279,7 +277,7 @@ class SubscriptionCore : private Deferred {
         Turn turn(mailbox_, consumer_, record, [&](const Message& message) {
           if (closed()) return false;
           if (latencyEnabled().load(std::memory_order_relaxed)) measure(message);
-          Arrival arrival = arrivalOf(message);
+          Arrival arrival = Arrival::of(message);
           handle(arrival, record.number);
           return true;
         });

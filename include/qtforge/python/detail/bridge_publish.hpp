@@ -104,13 +104,16 @@ inline bool readPayload(PyObject* payload, Outgoing& out, const Gil& gil) {
 }
 
 // For a publish that takes all of it.
-inline qtforge::detail::PublishArgs publishArgs(std::string_view topic, Outgoing& outgoing) {
+inline qtforge::detail::PublishArgs publishArgs(std::string_view topic, Outgoing& outgoing,
+                                                qtforge::detail::PublishExtras& extras) {
+  using qtforge::detail::PayloadKind;
   qtforge::detail::PublishArgs args;
   args.topic = topic;
-  if (outgoing.isBinary) args.binary = &outgoing.binary;
-  else args.json = &outgoing.json;
-  args.attachments = &outgoing.attachments;
+  if (outgoing.isBinary) args.payload = {PayloadKind::Binary, &outgoing.binary, nullptr};
+  else args.payload = {PayloadKind::Json, &outgoing.json, nullptr};
   args.adopt = true;
+  args.extras = &extras;
+  extras.attachments = &outgoing.attachments;
   return args;
 }
 
@@ -122,12 +125,13 @@ inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* rep
   if (!name) return nullptr;
   Outgoing outgoing;
   if (!readPayload(payload, outgoing, gil)) return nullptr;
-  auto args = publishArgs(*name, outgoing);
-  args.retain = retain != 0;
+  qtforge::detail::PublishExtras extras;
+  auto args = publishArgs(*name, outgoing, extras);
+  extras.retain = retain != 0;
   if (replyTo && replyTo != Py_None) {
     const auto reply = textArgument(replyTo, "reply_to");
     if (!reply) return nullptr;
-    args.replyTo = *reply;
+    extras.replyTo = *reply;
   }
   Converted head;
   if (headers && headers != Py_None) {
@@ -137,10 +141,10 @@ inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* rep
     if (!converted->attachments.empty())
       return PyErr_Format(PyExc_TypeError, "headers%s: bytes belong into the payload", converted->attachments[0].place.c_str());
     head = std::move(*converted);
-    args.headers = &head.json.get_object();
+    extras.headers = &head.json.get_object();
   }
   GilYield yield;
-  args.yield = &yield.yield;
+  extras.yield = &yield.yield;
   const auto plugin = callingPlugin(gil);
   Delivery delivery;
   Error error;
@@ -159,9 +163,10 @@ inline PyObject* bridgeRequest(PyObject* topic, PyObject* payload, double second
   }
   Outgoing outgoing;
   if (!readPayload(payload, outgoing, gil)) return nullptr;
-  auto args = publishArgs(*name, outgoing);
+  qtforge::detail::PublishExtras extras;
+  auto args = publishArgs(*name, outgoing, extras);
   GilYield yield;
-  args.yield = &yield.yield;
+  extras.yield = &yield.yield;
   const auto plugin = callingPlugin(gil);
   qtforge::detail::MessageRecord* record = nullptr;
   Error error;
@@ -170,8 +175,7 @@ inline PyObject* bridgeRequest(PyObject* topic, PyObject* payload, double second
   const Message answer = Message::adopt(record);
   if (PyErr_Occurred()) return nullptr;  // Ctrl-C
   if (failed != 0) return raise(error, gil);
-  Arrival arrival{answer.topic(), answer.json(), answer.binary(), &answer.attachments(), record,
-                  [](Arrival* a) { return static_cast<qtforge::detail::MessageRecord*>(a->context); }};
+  Arrival arrival = Arrival::of(answer);
   return (envelope ? envelopeOf(arrival, gil) : payloadOf(arrival, gil)).release();
 }
 
@@ -194,9 +198,10 @@ inline expected<void> answerRequest(const Message& request, const expected<Ref>&
     if (request.replyTo().empty()) return {};
     Outgoing outgoing;
     if (!readPayload(result->get(), outgoing, gil)) return takePythonError("answer", gil, Errc::HandlerFailed);
-    auto args = publishArgs(request.replyTo(), outgoing);
+    qtforge::detail::PublishExtras extras;
+    auto args = publishArgs(request.replyTo(), outgoing, extras);
     GilYield yield;
-    args.yield = &yield.yield;
+    extras.yield = &yield.yield;
     Delivery delivery;
     Error error;
     if (root().bus->publish(root().busCore, clientOf(responder), &args, &delivery, qtforge::detail::sinkInto(error)) != 0)
