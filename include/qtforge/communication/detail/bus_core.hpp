@@ -22,6 +22,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   BusCore(ExecutorRef executor, std::function<void(std::int32_t, const std::string&)> log)
       : executor_(executor), log_(std::move(log)), clients_{&host_} {}
 
+  BusCore(const BusCore&) = delete;
+  BusCore& operator=(const BusCore&) = delete;
+  ~BusCore() override { deadlines_->stop(); }
+
   struct PublisherCore {
     std::shared_ptr<BusCore> bus;
     TopicEntry* entry;
@@ -35,7 +39,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   enum class Authority { User, Library };
 
   expected<void> publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority) {
-    if (closed_.load(std::memory_order_relaxed)) return closedError();
+    if (closed_.load(std::memory_order_relaxed)) return endedError();
     ThreadRecord& record = ThreadRecords::mine();
     ReadSection reading(record);
     const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
@@ -96,7 +100,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     }
     if (!added) {
       subscription->release();
-      return closedError();
+      return endedError();
     }
     subscription->start(std::move(first));
     return subscription;
@@ -143,7 +147,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     endRequests();
   }
   /// Who waits for an answer gets Errc::ShuttingDown.
-  void endRequests() { requests_.failAll(nullptr, closedError()); }
+  void endRequests() { requests_.failAll(nullptr, endedError()); }
 
   expected<PublisherCore*> makePublisher(std::string_view topic) {
     if (auto valid = checkTopic(topic); !valid) return valid.error();
@@ -205,6 +209,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   /// Waits until all that was published before is handled, with what its handlers published. See bus_drain.hpp.
   expected<void> drain(std::chrono::nanoseconds timeout, const Yield* yield);
+
+  /// Whether it refuses what comes.
+  [[nodiscard]] bool ended() const noexcept { return closed_.load(std::memory_order_relaxed); }
+  static Error endedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }
+  /// When operations of this bus give up.
+  [[nodiscard]] Deadlines& deadlines() noexcept { return *deadlines_; }
   /// See bus_stats.hpp.
   void stats(boost::json::value& out) const;
 
@@ -345,13 +355,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return true;
   }
 
-  expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);
-
-  static Error closedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }
   static Error reservedError(std::string_view topic) {
     return Error(Errc::ReservedTopic, "topic \"" + std::string(topic) +
                                           "\": qtforge and what is below it belong to the library; use another name");
   }
+
+  expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);
 
   // The bus's executor on behalf of a subscription, which does not own it.
   static void postBorrowed(void* self, Task task) {
@@ -371,6 +380,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   Client host_{"host"};
   RetainedMessages retained_;  // its mutex is taken before mutex_
   RequestTable requests_;
+  const std::shared_ptr<Deadlines> deadlines_ = std::make_shared<Deadlines>();
   mutable std::mutex mutex_;  // guards the index's writing and all below
   TopicIndex index_;
   std::unordered_set<SubscriptionCore*> subscriptions_;

@@ -2,6 +2,7 @@
 // qtforge/communication/detail/subscription_core.hpp: one subscription: its handler, its calls and their end.
 
 #include <qtforge/communication/detail/client.hpp>
+#include <qtforge/communication/detail/deadlines.hpp>
 #include <qtforge/communication/detail/handler_calls.hpp>
 #include <qtforge/communication/detail/latency.hpp>
 #include <qtforge/communication/detail/mailbox.hpp>
@@ -19,6 +20,17 @@ struct BusReports {
   virtual void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) = 0;
   virtual void mismatch(const SubscriptionCore& subscription, const Error& error) = 0;
   virtual void overflow(const SubscriptionCore& subscription) = 0;
+};
+
+/// Takes a message for which a publisher would have to wait.
+struct PutLater {
+  /// @param deadline  how long the message may wait for its place
+  /// @return Waiting, or what became of it at once
+  virtual PutResult put(SubscriptionCore& target, const Message& message,
+                        std::chrono::steady_clock::time_point deadline) = 0;
+
+ protected:
+  ~PutLater() = default;
 };
 
 /// Subscriptions of one name that share their messages.
@@ -105,26 +117,39 @@ class SubscriptionCore : private Deferred {
   /// Whether this thread would have to go on for the handler to be called.
   [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calls_.calledBy(record) || executorWaitsForCaller(); }
 
-  /// Queues `message`, waiting if the policy is Block. @return nothing, or Overflow, WouldDeadlock, ShuttingDown
+  /// Queues `message`, waiting if the policy is Block: here, or in `args.later`, where it counts as queued.
+  ///
+  /// @return nothing, or Overflow, WouldDeadlock, ShuttingDown
   expected<void> enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts) {
     auto put = mailbox_.put(message);
-    if (put == Mailbox::Put::Full) {
-      if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail");
-      if (waitsFor(record)) {
-        mailbox_.countDropped();
-        ++counts.dropped;
-        return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
-                                              " messages is full, and only this thread could empty it");
+    if (put == Mailbox::Put::Full && mailbox_.policy() == OverflowPolicy::Block) {
+      const auto deadline = std::min(deadlineAfter(std::chrono::nanoseconds(blockTimeout_)), args.deadline);
+      if (args.later) {
+        put = args.later->put(*this, message, deadline);
+      } else {
+        if (waitsFor(record)) {
+          mailbox_.countDropped();
+          ++counts.dropped;
+          return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                                " messages is full, and only this thread could empty it");
+        }
+        const Yield* yield = args.yield;
+        if (yield) yield->release(yield->self);
+        put = mailbox_.putWithin(message, deadline);
+        if (yield) yield->acquire(yield->self);
       }
-      const auto deadline =
-          std::min(std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_), args.deadline);
-      const Yield* yield = args.yield;
-      if (yield) yield->release(yield->self);
-      put = mailbox_.putWithin(message, deadline);
-      if (yield) yield->acquire(yield->self);
-      if (put == Mailbox::Put::Full) return overflowed(counts, "it had no place within the block timeout");
     }
+    return settle(put, counts);
+  }
+
+  /// Does what follows from the end of a put, and counts it.
+  ///
+  /// @return nothing, or Overflow, ShuttingDown
+  expected<void> settle(Mailbox::Put put, Delivery& counts) {
     switch (put) {
+      case Mailbox::Put::Full:
+        return overflowed(counts, mailbox_.policy() == OverflowPolicy::Fail ? "its policy is Fail"
+                                                                            : "it had no place within the block timeout");
       case Mailbox::Put::DroppedOldest:
       case Mailbox::Put::DroppedNewest:
         ++counts.dropped;

@@ -1,0 +1,320 @@
+#pragma once
+// qtforge/communication/detail/async_publish.hpp: publishes and requests that wait without a thread.
+
+#include <qtforge/communication/detail/bus_core.hpp>
+#include <qtforge/communication/detail/bus_operation.hpp>
+
+#include <list>
+#include <tuple>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// A publish of which some mailboxes have yet to take the message.
+class PublishOperation : public BusOperation, public PutLater {
+ public:
+  /// Publishes. @return null when all is done; else what is still to wait for, and `delivery` is not yet good
+  static expected<OperationPtr<PublishOperation>> start(std::shared_ptr<BusCore> bus, Client& client, PublishArgs& args,
+                                                        Delivery& delivery) {
+    OnDemand later(bus);
+    args.later = &later;
+    const auto sent = bus->publish(client, args, delivery, BusCore::Authority::User);
+    args.later = nullptr;
+    const auto error = sent ? Error() : sent.error();
+    if (later.operation && later.operation->begun(delivery, error)) return std::move(later.operation);
+    if (later.operation) {  // all have their places by now
+      Outcome outcome;
+      std::ignore = later.operation->take(outcome);
+      delivery = outcome.delivery;
+      if (outcome.error.code() != Errc::Ok) return outcome.error;
+    } else if (!sent) {
+      return error;
+    }
+    return OperationPtr<PublishOperation>();
+  }
+
+  PutResult put(SubscriptionCore& target, const Message& message, Deadlines::Time deadline) override {
+    Place& place = places_.emplace_back(*this, target, message, deadline);
+    target.retain();
+    retain();
+    {
+      std::lock_guard lock(placesMutex_);
+      ++waiting_;
+    }
+    const auto result = target.mailbox().putOrWait(place);
+    if (result == PutResult::Waiting) return result;
+    {
+      std::lock_guard lock(placesMutex_);
+      --waiting_;
+    }
+    places_.pop_back();
+    target.release();
+    release();
+    return result;
+  }
+
+  /// What has its place keeps it.
+  void cancel() override { withdrawAll(); }
+
+ protected:
+  explicit PublishOperation(std::shared_ptr<BusCore> bus) : bus_(std::move(bus)) {}
+
+  /// Of the last place, when all is known.
+  virtual void allSettled(Outcome outcome) { finish(std::move(outcome)); }
+  /// `target` will not get the message.
+  virtual void lost(SubscriptionCore&, const Error&) {}
+
+  /// No more puts come. False: none waits, and allSettled() has been called.
+  bool begun(const Delivery& delivery, const Error& error) {
+    Outcome outcome;
+    {
+      std::lock_guard lock(placesMutex_);
+      begun_ = true;
+      delivery_ = delivery;
+      if (error.code() != Errc::Ok) error_ = error;
+      for (auto& place : places_) {
+        if (place.over || place.deadline == Deadlines::Time::max()) continue;
+        place.timed = true;
+        retain();  // until it is removed, or has expired
+        bus_->deadlines().add(place, place.deadline);
+      }
+      if (waiting_ > 0) return true;
+      outcome = outcomeLocked();
+    }
+    allSettled(std::move(outcome));
+    return false;
+  }
+
+  /// Takes the message back from where it waits.
+  void withdrawAll() {
+    for (auto& place : places_) withdraw(place, Ends::Cancelled);
+  }
+
+  [[nodiscard]] BusCore& bus() const noexcept { return *bus_; }
+
+ private:
+  enum class Ends { Told, Late, Cancelled };
+
+  struct Place : WaitingPut, Deadlines::Entry {
+    Place(PublishOperation& o, SubscriptionCore& t, const Message& m, Deadlines::Time d)
+        : WaitingPut(m, [](WaitingPut* self) {
+            auto& place = static_cast<Place&>(*self);
+            place.operation.settle(place, Ends::Told);
+          }),
+          Entry([](Entry* self) {
+            auto& place = static_cast<Place&>(*self);
+            const OperationPtr<PublishOperation> share(&place.operation);
+            place.operation.withdraw(place, Ends::Late);
+          }),
+          operation(o),
+          target(&t),
+          deadline(d) {}
+
+    PublishOperation& operation;
+    SubscriptionCore* const target;  // retained until it is over
+    const Deadlines::Time deadline;
+    bool timed = false;  // guarded by placesMutex_, as the next
+    bool over = false;
+  };
+
+  struct OnDemand : PutLater {
+    explicit OnDemand(std::shared_ptr<BusCore>& b) : bus(b) {}
+    ~OnDemand() {  // publish() has thrown
+      if (operation && !operation->begun_) operation->withdrawAll();
+    }
+    PutResult put(SubscriptionCore& target, const Message& message, Deadlines::Time deadline) override {
+      if (!operation) operation.reset(new PublishOperation(bus));
+      return operation->put(target, message, deadline);
+    }
+    std::shared_ptr<BusCore>& bus;
+    OperationPtr<PublishOperation> operation;
+  };
+
+  void withdraw(Place& place, Ends ends) {
+    auto* target = place.target;
+    {
+      std::lock_guard lock(placesMutex_);
+      if (place.over) return;
+      target->retain();
+    }
+    if (target->mailbox().withdraw(place)) settle(place, ends);  // else it is being told
+    target->release();
+  }
+
+  // Once for each place that has waited; without locks.
+  void settle(Place& place, Ends ends) {
+    auto* target = place.target;
+    Delivery counts;
+    Error error;
+    if (ends == Ends::Cancelled) {
+      target->mailbox().countDropped();
+      ++counts.dropped;
+      error = Error(Errc::Cancelled, "publish: cancelled while it waited for a place with " + target->describe());
+    } else if (auto done = target->settle(ends == Ends::Late ? PutResult::Full : place.result, counts); !done) {
+      error = done.error();
+    } else if (counts.queued == 0 && bus_->ended()) {
+      error = BusCore::endedError();
+    }
+    if (counts.queued == 0) lost(*target, error);
+    bool last, timed;
+    Outcome outcome;
+    {
+      std::lock_guard lock(placesMutex_);
+      place.over = true;
+      timed = std::exchange(place.timed, false);
+      if (counts.queued == 0) ++lost_;
+      dropped_ += counts.dropped;
+      if (error_.code() == Errc::Ok) error_ = error;
+      last = --waiting_ == 0 && begun_;
+      if (last) outcome = outcomeLocked();
+    }
+    if (timed && bus_->deadlines().remove(place)) release();
+    if (last) allSettled(std::move(outcome));
+    target->release();
+    release();
+  }
+
+  [[nodiscard]] Outcome outcomeLocked() const {
+    Outcome outcome{Message::adopt(nullptr), delivery_, error_};
+    outcome.delivery.queued -= lost_;  // they were counted as queued
+    outcome.delivery.dropped += dropped_;
+    return outcome;
+  }
+
+  const std::shared_ptr<BusCore> bus_;
+  std::list<Place> places_;  // complete when it has begun
+  std::mutex placesMutex_;   // guards all below; taken before that of the deadlines
+  std::size_t waiting_ = 0;
+  std::uint32_t lost_ = 0;
+  std::uint32_t dropped_ = 0;
+  Delivery delivery_;
+  Error error_;
+  bool begun_ = false;
+};
+
+/// A request that waits for its answer, and for places where its responders' mailboxes are full.
+class RequestOperation final : public PublishOperation {
+ public:
+  /// @return what to wait for, or the errors of BusCore::request
+  static expected<OperationPtr<RequestOperation>> start(std::shared_ptr<BusCore> bus, Client& client, PublishArgs& args,
+                                                        std::chrono::nanoseconds timeout) {
+    OperationPtr<RequestOperation> operation(new RequestOperation(bus, args, timeout));
+    args.later = operation.get();
+    args.deadline = operation->deadline_;
+    operation->retain();  // for the reply
+    const auto number = bus->request(client, args, false, {operation.get(), &RequestOperation::reply});
+    args.later = nullptr;
+    if (!number) operation->release();
+    operation->begun({}, Error());
+    if (!number) return number.error();
+    operation->asked(*number, args.responders);
+    return operation;
+  }
+
+  void cancel() override {
+    if (giveUp(Error(Errc::Cancelled, "request: cancelled"))) withdrawAll();
+  }
+
+ private:
+  RequestOperation(std::shared_ptr<BusCore> bus, const PublishArgs& args, std::chrono::nanoseconds timeout)
+      : PublishOperation(std::move(bus)),
+        topic_(std::string_view(args.topic)),
+        timeout_(timeout),
+        deadline_(deadlineAfter(timeout)) {}
+
+  struct Limit : Deadlines::Entry {
+    explicit Limit(RequestOperation& o)
+        : Entry([](Entry* self) {
+            const OperationPtr<RequestOperation> share(&static_cast<Limit&>(*self).operation);
+            share->late();
+          }),
+          operation(o) {}
+    RequestOperation& operation;
+  };
+
+  static void reply(void* self, MessageRecord* answer, std::int32_t code, Text message, Text type, Text traceback) {
+    const OperationPtr<RequestOperation> operation(static_cast<RequestOperation*>(self));
+    if (answer) return operation->end({Message::adopt(answer), {}, Error()});
+    operation->end({Message::adopt(nullptr), {}, Error(static_cast<Errc>(code), std::string(std::string_view(message)),
+                                                       std::string(std::string_view(type)),
+                                                       std::string(std::string_view(traceback)))});
+  }
+
+  void asked(std::uint64_t number, std::uint32_t responders) {
+    bool none;
+    Error error;
+    {
+      std::lock_guard lock(stateMutex_);
+      number_ = number;
+      responders_ = responders;
+      none = responders > 0 && lostResponders_ >= responders;
+      error = lostError_;
+      if (!ended_ && deadline_ != Deadlines::Time::max()) {
+        timed_ = true;
+        retain();
+        bus().deadlines().add(limit_, deadline_);
+      }
+    }
+    if (none) bus().failRequest(number, error);
+  }
+
+  void lost(SubscriptionCore& target, const Error& error) override {
+    if (!target.responds) return;
+    const auto why =
+        error.code() != Errc::Ok ? error : Error(Errc::NoResponder, "request: " + target.describe() + " has ended");
+    std::uint64_t number;
+    {
+      std::lock_guard lock(stateMutex_);
+      ++lostResponders_;
+      lostError_ = why;
+      if (number_ == 0 || lostResponders_ < responders_) return;
+      number = number_;
+    }
+    bus().failRequest(number, why);
+  }
+
+  void allSettled(Outcome) override {}  // what counts is the answer
+
+  void late() {
+    giveUp(Error(Errc::TimedOut,
+                 "request: no answer on \"" + topic_ + "\" within " +
+                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) + " ms"));
+  }
+
+  // False: it has its answer, or is getting it.
+  bool giveUp(Error error) {
+    std::uint64_t number;
+    {
+      std::lock_guard lock(stateMutex_);
+      number = number_;
+    }
+    if (!bus().forgetRequest(number)) return false;
+    end({Message::adopt(nullptr), {}, std::move(error)});
+    release();  // the reply's
+    return true;
+  }
+
+  void end(Outcome outcome) {
+    bool timed;
+    {
+      std::lock_guard lock(stateMutex_);
+      ended_ = true;
+      timed = std::exchange(timed_, false);
+    }
+    if (timed && bus().deadlines().remove(limit_)) release();
+    finish(std::move(outcome));
+  }
+
+  const std::string topic_;
+  const std::chrono::nanoseconds timeout_;
+  const Deadlines::Time deadline_;
+  Limit limit_{*this};
+  std::mutex stateMutex_;  // guards all below; taken before that of the deadlines
+  std::uint64_t number_ = 0;
+  std::uint32_t responders_ = 0;
+  std::uint32_t lostResponders_ = 0;
+  Error lostError_;
+  bool timed_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail
