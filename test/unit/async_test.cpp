@@ -25,6 +25,7 @@
 #endif
 
 #include <future>
+#include <memory>
 #include <thread>
 
 using namespace qtforge;
@@ -79,6 +80,12 @@ struct Fixture {
 };
 
 using Numbers = std::vector<std::int64_t>;
+
+struct Place {
+  std::string name;
+  std::unique_ptr<int> number;
+};
+void tag_invoke(json::value_from_tag, json::value& to, const Place& from) { to = from.name; }
 
 }  // namespace
 
@@ -265,6 +272,19 @@ BOOST_AUTO_TEST_CASE(the_payload_is_taken_before_the_function_returns) {
   BOOST_TEST(fourth.binary()->contentType == "x/y");
   bus.asyncPublish("fifth", fourth, {}, none);
   BOOST_TEST(messages.tryReceive().value().binary()->data.data() == fourth.binary()->data.data());
+}
+
+BOOST_AUTO_TEST_CASE(a_payload_of_a_type_of_its_own_is_moved_and_shared_as_it_is) {
+  auto messages = bus.subscribe("a", {.capacity = 1}).value();
+  Place here{"here", std::make_unique<int>(7)};
+  const auto* kept = here.number.get();
+  bus.asyncPublish("a", 0, {}, into());
+  auto lazily = bus.asyncPublish("a", std::move(here), {}, asio::deferred);
+  std::move(lazily)(into());
+  BOOST_TEST(number(messages.tryReceive().value()) == 0);
+  const auto message = messages.tryReceive().value();
+  BOOST_TEST(message.get<Place>()->number.get() == kept);
+  BOOST_TEST(message.json()->as_string() == "here");
 }
 
 BOOST_AUTO_TEST_CASE(a_publisher_publishes_likewise_and_may_be_gone) {

@@ -20,20 +20,20 @@ namespace qtforge::inline QTFORGE_ABI {
 template <class T, class Token>
 auto MessageBus::asyncPublish(std::string_view topic, T&& payload, const PublishOptions& options, Token&& token) const {
   return boost::asio::async_initiate<Token, void(expected<Delivery>)>(
-      [](auto handler, const At& where, detail::KeptMessage message) {
+      [](auto handler, const At& where, auto message) {
         detail::beginInto<Delivery>(where.table, std::move(handler), [&](auto& outcome, void*& operation, auto sink) {
           return message.withArgs([&](detail::PublishArgs& args) {
             return where.table->asyncPublish(where.core, where.client, &args, &outcome.delivery, &operation, sink);
           });
         });
       },
-      token, at(), detail::KeptMessage(topic, std::forward<T>(payload), options));
+      token, at(), detail::keepMessage(topic, std::forward<T>(payload), options));
 }
 
 template <class T, class Token>
 auto Publisher::asyncPublish(T&& payload, const PublishOptions& options, Token&& token) const {
   return boost::asio::async_initiate<Token, void(expected<Delivery>)>(
-      [](auto handler, const Publisher& publisher, detail::KeptMessage message) {
+      [](auto handler, const Publisher& publisher, auto message) {
         const auto& where = publisher.at_;
         detail::beginInto<Delivery>(where.table, std::move(handler), [&](auto& outcome, void*& operation, auto sink) {
           return message.withArgs([&](detail::PublishArgs& args) {
@@ -42,14 +42,14 @@ auto Publisher::asyncPublish(T&& payload, const PublishOptions& options, Token&&
           });
         });
       },
-      token, *this, detail::KeptMessage({}, std::forward<T>(payload), options));
+      token, *this, detail::keepMessage({}, std::forward<T>(payload), options));
 }
 
 template <class T, class Token>
 auto MessageBus::asyncRequest(std::string_view topic, T&& payload, std::chrono::nanoseconds timeout,
                               Token&& token) const {
   return boost::asio::async_initiate<Token, void(expected<Message>)>(
-      [](auto handler, const At& where, detail::KeptMessage message, std::chrono::nanoseconds limit) {
+      [](auto handler, const At& where, auto message, std::chrono::nanoseconds limit) {
         detail::beginInto<Message>(where.table, std::move(handler), [&](auto& outcome, void*& operation, auto sink) {
           return message.withArgs([&](detail::PublishArgs& args) {
             return where.table->asyncRequest(where.core, where.client, &args, limit.count(), &outcome.answer, &operation,
@@ -57,7 +57,7 @@ auto MessageBus::asyncRequest(std::string_view topic, T&& payload, std::chrono::
           });
         });
       },
-      token, at(), detail::KeptMessage(topic, std::forward<T>(payload), {}), timeout);
+      token, at(), detail::keepMessage(topic, std::forward<T>(payload), {}), timeout);
 }
 
 template <class Token>
@@ -65,7 +65,7 @@ auto MessageBus::asyncDrain(std::chrono::nanoseconds timeout, Token&& token) con
   return boost::asio::async_initiate<Token, void(expected<void>)>(
       [](auto handler, const At& where, std::chrono::nanoseconds limit) {
         detail::beginInto<void>(where.table, std::move(handler), [&](auto&, void*& operation, auto sink) {
-          return where.table->asyncDrain(where.core, limit.count(), &operation, sink);
+          return where.table->asyncDrain(where.core, where.client, limit.count(), &operation, sink);
         });
       },
       token, at(), timeout);

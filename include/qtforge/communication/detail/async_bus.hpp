@@ -9,11 +9,18 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
+/// What a payload of type T is kept as: as it is published, JSON in a memory resource of the caller's own being copied.
+template <class T>
+struct KeptAs : std::type_identity<boost::json::value> {};
+template <class T>
+  requires std::is_same_v<T, BinaryMessage> || std::is_same_v<T, Message> || SharedAsItself<T>
+struct KeptAs<T> : std::type_identity<T> {};
+
 /// What is to be published: a lazy token (boost::asio::deferred, use_awaitable) begins when its caller's arguments are gone.
+template <class Kept>
 class KeptMessage {
  public:
   template <class T>
@@ -25,25 +32,24 @@ class KeptMessage {
   /// Calls `f(args)`, once: `args` may take the payload, and is good during the call.
   template <class F>
   std::int32_t withArgs(F&& f) {
+    PublishExtras extras;
+    extras.replyTo = std::string_view(replyTo_);
+    extras.headers = headers_ ? &*headers_ : nullptr;
+    extras.retain = retain_;
     PublishArgs args;
     args.topic = std::string_view(topic_);
-    args.replyTo = std::string_view(replyTo_);
-    args.headers = headers_ ? &*headers_ : nullptr;
-    args.retain = retain_;
-    return std::visit([&](auto& payload) { return withPublishArgs(args, std::move(payload), f); }, payload_);
+    args.extras = &extras;
+    return withPublishArgs(args, std::move(payload_), f);
   }
 
  private:
-  using Kept = std::variant<boost::json::value, BinaryMessage, Message>;
-
-  // JSON in a memory resource of the caller's own is copied.
   template <class T>
   static Kept keep(T&& payload) {
     using Plain = std::remove_cvref_t<T>;
-    if constexpr (std::is_same_v<Plain, BinaryMessage> || std::is_same_v<Plain, Message>)
-      return Kept(std::in_place_type<Plain>, std::forward<T>(payload));
-    else if constexpr (std::is_same_v<Plain, boost::json::value>)
+    if constexpr (std::is_same_v<Plain, boost::json::value>)
       return boost::json::value(std::forward<T>(payload), boost::json::storage_ptr());
+    else if constexpr (std::is_same_v<Plain, Kept>)
+      return std::forward<T>(payload);
     else
       return boost::json::value(boost::json::value_from(std::forward<T>(payload)), boost::json::storage_ptr());
   }
@@ -54,6 +60,12 @@ class KeptMessage {
   std::optional<boost::json::object> headers_;
   bool retain_;
 };
+
+/// @return the KeptMessage for `payload`
+template <class T>
+auto keepMessage(std::string_view topic, T&& payload, const PublishOptions& options) {
+  return KeptMessage<typename KeptAs<std::remove_cvref_t<T>>::type>(topic, std::forward<T>(payload), options);
+}
 
 template <class T>
 expected<T> resultOf(const AsyncOutcome& outcome) {

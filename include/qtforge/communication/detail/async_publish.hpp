@@ -15,10 +15,11 @@ class PublishOperation : public BusOperation, public PutLater {
   /// Publishes. @return null when all is done; else what is still to wait for, and `delivery` is not yet good
   static expected<OperationPtr<PublishOperation>> start(std::shared_ptr<BusCore> bus, Client& client, PublishArgs& args,
                                                         Delivery& delivery) {
-    OnDemand later(bus);
-    args.later = &later;
+    OnDemand later(bus, client);
+    PublishExtras extras;
+    if (!args.extras) args.extras = &extras;
+    args.extras->later = &later;
     const auto sent = bus->publish(client, args, delivery, BusCore::Authority::User);
-    args.later = nullptr;
     const auto error = sent ? Error() : sent.error();
     if (later.operation && later.operation->begun(delivery, error)) return std::move(later.operation);
     if (later.operation) {  // all have their places by now
@@ -53,10 +54,11 @@ class PublishOperation : public BusOperation, public PutLater {
   }
 
   /// What has its place keeps it.
-  void cancel() override { withdrawAll(); }
+  void giveUp(const Error& why) override { withdrawAll(why); }
 
  protected:
-  explicit PublishOperation(std::shared_ptr<BusCore> bus) : bus_(std::move(bus)) {}
+  PublishOperation(const char* name, std::shared_ptr<BusCore> bus, const Client& client)
+      : BusOperation(name, client), bus_(std::move(bus)) {}
 
   /// Of the last place, when all is known.
   virtual void allSettled(Outcome outcome) { finish(std::move(outcome)); }
@@ -85,25 +87,25 @@ class PublishOperation : public BusOperation, public PutLater {
   }
 
   /// Takes the message back from where it waits.
-  void withdrawAll() {
-    for (auto& place : places_) withdraw(place, Ends::Cancelled);
+  void withdrawAll(const Error& why) {
+    for (auto& place : places_) withdraw(place, Ends::GivenUp, why);
   }
 
   [[nodiscard]] BusCore& bus() const noexcept { return *bus_; }
 
  private:
-  enum class Ends { Told, Late, Cancelled };
+  enum class Ends { Told, Late, GivenUp };
 
   struct Place : WaitingPut, Deadlines::Entry {
     Place(PublishOperation& o, SubscriptionCore& t, const Message& m, Deadlines::Time d)
         : WaitingPut(m, [](WaitingPut* self) {
             auto& place = static_cast<Place&>(*self);
-            place.operation.settle(place, Ends::Told);
+            place.operation.settle(place, Ends::Told, Error());
           }),
           Entry([](Entry* self) {
             auto& place = static_cast<Place&>(*self);
             const OperationPtr<PublishOperation> share(&place.operation);
-            place.operation.withdraw(place, Ends::Late);
+            place.operation.withdraw(place, Ends::Late, Error());
           }),
           operation(o),
           target(&t),
@@ -117,38 +119,40 @@ class PublishOperation : public BusOperation, public PutLater {
   };
 
   struct OnDemand : PutLater {
-    explicit OnDemand(std::shared_ptr<BusCore>& b) : bus(b) {}
-    ~OnDemand() {  // publish() has thrown
-      if (operation && !operation->begun_) operation->withdrawAll();
+    OnDemand(std::shared_ptr<BusCore>& b, const Client& c) : bus(b), client(c) {}
+    ~OnDemand() {
+      if (operation && !operation->begun_) operation->withdrawAll(Error(Errc::Failed, "publish: it has thrown"));
     }
     PutResult put(SubscriptionCore& target, const Message& message, Deadlines::Time deadline) override {
-      if (!operation) operation.reset(new PublishOperation(bus));
+      if (!operation) operation.reset(new PublishOperation("publish", bus, client));
       return operation->put(target, message, deadline);
     }
     std::shared_ptr<BusCore>& bus;
+    const Client& client;
     OperationPtr<PublishOperation> operation;
   };
 
-  void withdraw(Place& place, Ends ends) {
+  void withdraw(Place& place, Ends ends, const Error& why) {
     auto* target = place.target;
     {
       std::lock_guard lock(placesMutex_);
       if (place.over) return;
       target->retain();
     }
-    if (target->mailbox().withdraw(place)) settle(place, ends);  // else it is being told
+    if (target->mailbox().withdraw(place)) settle(place, ends, why);  // else it is being told
     target->release();
   }
 
   // Once for each place that has waited; without locks.
-  void settle(Place& place, Ends ends) {
+  void settle(Place& place, Ends ends, const Error& why) {
     auto* target = place.target;
+    const Message gone = std::move(place.message);
     Delivery counts;
     Error error;
-    if (ends == Ends::Cancelled) {
+    if (ends == Ends::GivenUp) {
       target->mailbox().countDropped();
       ++counts.dropped;
-      error = Error(Errc::Cancelled, "publish: cancelled while it waited for a place with " + target->describe());
+      error = why;
     } else if (auto done = target->settle(ends == Ends::Late ? PutResult::Full : place.result, counts); !done) {
       error = done.error();
     } else if (counts.queued == 0 && bus_->ended()) {
@@ -194,29 +198,30 @@ class PublishOperation : public BusOperation, public PutLater {
 /// A request that waits for its answer, and for places where its responders' mailboxes are full.
 class RequestOperation final : public PublishOperation {
  public:
+  /// @param args  has extras
   /// @return what to wait for, or the errors of BusCore::request
   static expected<OperationPtr<RequestOperation>> start(std::shared_ptr<BusCore> bus, Client& client, PublishArgs& args,
                                                         std::chrono::nanoseconds timeout) {
-    OperationPtr<RequestOperation> operation(new RequestOperation(bus, args, timeout));
-    args.later = operation.get();
-    args.deadline = operation->deadline_;
+    OperationPtr<RequestOperation> operation(new RequestOperation(bus, client, args, timeout));
+    args.extras->later = operation.get();
+    args.extras->deadline = operation->deadline_;
     operation->retain();  // for the reply
     const auto number = bus->request(client, args, false, {operation.get(), &RequestOperation::reply});
-    args.later = nullptr;
     if (!number) operation->release();
     operation->begun({}, Error());
     if (!number) return number.error();
-    operation->asked(*number, args.responders);
+    operation->asked(*number, args.extras->responders);
     return operation;
   }
 
-  void cancel() override {
-    if (giveUp(Error(Errc::Cancelled, "request: cancelled"))) withdrawAll();
+  void giveUp(const Error& why) override {
+    if (forget(why)) withdrawAll(why);
   }
 
  private:
-  RequestOperation(std::shared_ptr<BusCore> bus, const PublishArgs& args, std::chrono::nanoseconds timeout)
-      : PublishOperation(std::move(bus)),
+  RequestOperation(std::shared_ptr<BusCore> bus, const Client& client, const PublishArgs& args,
+                   std::chrono::nanoseconds timeout)
+      : PublishOperation("request", std::move(bus), client),
         topic_(std::string_view(args.topic)),
         timeout_(timeout),
         deadline_(deadlineAfter(timeout)) {}
@@ -275,20 +280,20 @@ class RequestOperation final : public PublishOperation {
   void allSettled(Outcome) override {}  // what counts is the answer
 
   void late() {
-    giveUp(Error(Errc::TimedOut,
+    forget(Error(Errc::TimedOut,
                  "request: no answer on \"" + topic_ + "\" within " +
                      std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) + " ms"));
   }
 
   // False: it has its answer, or is getting it.
-  bool giveUp(Error error) {
+  bool forget(const Error& why) {
     std::uint64_t number;
     {
       std::lock_guard lock(stateMutex_);
       number = number_;
     }
     if (!bus().forgetRequest(number)) return false;
-    end({Message::adopt(nullptr), {}, std::move(error)});
+    end({Message::adopt(nullptr), {}, why});
     release();  // the reply's
     return true;
   }

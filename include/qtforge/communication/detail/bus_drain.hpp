@@ -22,8 +22,9 @@ class DrainOperation final : public BusOperation {
  public:
   /// @param limit  when it gives up by itself
   /// @return null if there is nothing to wait for, or Errc::ShuttingDown
-  static expected<OperationPtr<DrainOperation>> start(std::shared_ptr<BusCore> bus, Deadlines::Time limit) {
-    OperationPtr<DrainOperation> operation(new DrainOperation(std::move(bus)));
+  static expected<OperationPtr<DrainOperation>> start(std::shared_ptr<BusCore> bus, const Client& client,
+                                                      Deadlines::Time limit) {
+    OperationPtr<DrainOperation> operation(new DrainOperation(std::move(bus), client));
     operation->begin(limit);
     if (Outcome outcome; operation->take(outcome)) {
       if (outcome.error.code() != Errc::Ok) return outcome.error;
@@ -32,13 +33,13 @@ class DrainOperation final : public BusOperation {
     return operation;
   }
 
-  void cancel() override { giveUp([](const DrainOperation&) { return Error(Errc::Cancelled, "drain: cancelled"); }); }
-
+  void giveUp(const Error& why) override { stop(&why); }
   /// Ends it with Errc::TimedOut, which names who is not done.
-  void late() { giveUp(&DrainOperation::lateError); }
+  void late() { stop(nullptr); }
 
  private:
-  explicit DrainOperation(std::shared_ptr<BusCore> bus) : bus_(std::move(bus)) {}
+  DrainOperation(std::shared_ptr<BusCore> bus, const Client& client)
+      : BusOperation("drain", client), bus_(std::move(bus)) {}
 
   struct Handled : HandledWait {
     Handled(DrainOperation& o, SubscriptionCore& s)
@@ -111,13 +112,13 @@ class DrainOperation final : public BusOperation {
     handled_.clear();
   }
 
-  template <class Why>
-  void giveUp(Why&& why) {
+  // Null: it is late.
+  void stop(const Error* why) {
     Error error;
     {
       std::lock_guard lock(passMutex_);
       if (over_) return;
-      error = std::invoke(why, *this);
+      error = why ? *why : lateError();
       for (auto& wait : handled_) {
         if (!wait.subscription.mailbox().forget(wait)) continue;  // over, or about to be told
         --waiting_;
@@ -175,7 +176,7 @@ inline expected<void> BusCore::drain(std::chrono::nanoseconds timeout, const Yie
 }
 
 inline expected<void> BusCore::drainUntil(std::chrono::steady_clock::time_point deadline) {
-  auto draining = DrainOperation::start(shared_from_this(), Deadlines::Time::max());
+  auto draining = DrainOperation::start(shared_from_this(), host_, Deadlines::Time::max());
   if (!draining) return draining.error();
   if (!*draining) return {};
   struct Waiter {

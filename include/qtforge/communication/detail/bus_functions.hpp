@@ -115,15 +115,15 @@ struct BusFunctions {
 
   static std::int32_t asyncPublish(void* bus, void* client, PublishArgs* args, Delivery* delivery, void** operation,
                                    ErrorSink sink) {
-    return started(operation, sink, [&] {
-      auto& target = args->publisher ? *static_cast<BusCore::PublisherCore*>(args->publisher)->bus : core(bus);
+    auto& target = args->publisher ? *static_cast<BusCore::PublisherCore*>(args->publisher)->bus : core(bus);
+    return started(target, operation, sink, [&] {
       return PublishOperation::start(target.shared_from_this(), clientOr(client, target), *args, *delivery);
     });
   }
 
   static std::int32_t asyncRequest(void* bus, void* client, PublishArgs* args, std::int64_t nanoseconds,
                                    MessageRecord** answer, void** operation, ErrorSink sink) {
-    return started(operation, sink, [&]() -> expected<OperationPtr<RequestOperation>> {
+    return started(core(bus), operation, sink, [&]() -> expected<OperationPtr<RequestOperation>> {
       auto asked = RequestOperation::start(*static_cast<Handle*>(bus), clientOr(client, core(bus)), *args,
                                            std::chrono::nanoseconds(nanoseconds));
       if (BusOperation::Outcome outcome; asked && (*asked)->take(outcome)) {
@@ -135,9 +135,10 @@ struct BusFunctions {
     });
   }
 
-  static std::int32_t asyncDrain(void* bus, std::int64_t nanoseconds, void** operation, ErrorSink sink) {
-    return started(operation, sink, [&] {
-      return DrainOperation::start(*static_cast<Handle*>(bus), deadlineAfter(std::chrono::nanoseconds(nanoseconds)));
+  static std::int32_t asyncDrain(void* bus, void* client, std::int64_t nanoseconds, void** operation, ErrorSink sink) {
+    return started(core(bus), operation, sink, [&] {
+      return DrainOperation::start(*static_cast<Handle*>(bus), clientOr(client, core(bus)),
+                                   deadlineAfter(std::chrono::nanoseconds(nanoseconds)));
     });
   }
 
@@ -177,12 +178,13 @@ struct BusFunctions {
  private:
   // What `start` returns, for another binary: the operation, if it gives one.
   template <class Start>
-  static std::int32_t started(void** operation, ErrorSink sink, Start&& start) {
+  static std::int32_t started(BusCore& bus, void** operation, ErrorSink sink, Start&& start) {
     bool pending = false;
     const auto code = guarded(sink, [&]() -> expected<void> {
       auto made = start();
       if (!made) return made.error();
       if (BusOperation* begun = made->release()) {
+        begun->listIn(bus.operations());
         *operation = begun;
         pending = true;
       }

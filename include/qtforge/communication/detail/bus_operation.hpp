@@ -2,18 +2,39 @@
 // qtforge/communication/detail/bus_operation.hpp: something that the bus has begun and that ends later.
 
 #include <qtforge/communication/detail/bus_table.hpp>
+#include <qtforge/communication/detail/client.hpp>
+#include <qtforge/communication/detail/intrusive_list.hpp>
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
+
+class BusOperation;
+
+/// The operations of a bus that have not ended.
+///
+/// @par Thread safety  any thread.
+class BusOperations {
+ public:
+  void add(BusOperation& operation);
+  void remove(BusOperation& operation);
+  /// Ends those of `client` with `why`; all for null. Completions are called here.
+  void endAll(const Client* client, const Error& why);
+
+ private:
+  std::mutex mutex_;  // guards all below; a leaf
+  IntrusiveList<BusOperation> operations_;
+};
 
 /// Shared, by count, by who asked for it and by all that may end it.
 ///
 /// @par Thread safety  any thread.
-class BusOperation {
+class BusOperation : public ListItem<BusOperation> {
  public:
   struct Outcome {
     Message answer = Message::adopt(nullptr);
@@ -21,9 +42,7 @@ class BusOperation {
     Error error;
   };
 
-  BusOperation() = default;
-  BusOperation(const BusOperation&) = delete;
-  BusOperation& operator=(const BusOperation&) = delete;
+  BusOperation(const char* name, const Client& asker) : name_(name), client_(asker) {}
 
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
@@ -49,8 +68,19 @@ class BusOperation {
     return finished_;
   }
 
-  /// Ends it with Errc::Cancelled, unless it has ended.
-  virtual void cancel() = 0;
+  /// Has `operations`, which lives as long as this, end it with its client or the bus. Once.
+  void listIn(BusOperations& operations) {
+    std::lock_guard lock(mutex_);
+    if (finished_) return;
+    operations.add(*this);
+    listedIn_ = &operations;
+  }
+
+  /// Ends it with `why`, unless it has ended.
+  virtual void giveUp(const Error& why) = 0;
+  void cancel() { giveUp(Error(Errc::Cancelled, std::string(name_) + ": cancelled")); }
+
+  [[nodiscard]] const Client& client() const noexcept { return client_; }
 
  protected:
   virtual ~BusOperation() = default;
@@ -58,21 +88,19 @@ class BusOperation {
   /// Ends it; called without locks. False: it has ended.
   bool finish(Outcome outcome) {
     Completion completion;
+    BusOperations* operations;
     {
       std::lock_guard lock(mutex_);
       if (std::exchange(finished_, true)) return false;
       outcome_ = std::move(outcome);
       completion = completion_;
+      operations = listedIn_;
     }
+    if (operations) operations->remove(*this);
     if (completion.done) tell(completion);
     return true;
   }
   bool finish(Error error) { return finish(Outcome{Message::adopt(nullptr), {}, std::move(error)}); }
-
-  [[nodiscard]] bool finished() const {
-    std::lock_guard lock(mutex_);
-    return finished_;
-  }
 
  private:
   // The outcome no longer changes.
@@ -89,8 +117,11 @@ class BusOperation {
     completion.done(completion.self, &told);
   }
 
+  const char* const name_;
+  const Client& client_;
   std::atomic<std::uint32_t> references_{1};
-  mutable std::mutex mutex_;  // guards all below; a leaf
+  std::mutex mutex_;  // guards all below; taken before that of the operations
+  BusOperations* listedIn_ = nullptr;
   bool finished_ = false;
   Completion completion_;
   Outcome outcome_;
@@ -102,5 +133,28 @@ struct ReleaseOperation {
 /// A share of an operation.
 template <class Operation>
 using OperationPtr = std::unique_ptr<Operation, ReleaseOperation>;
+
+inline void BusOperations::add(BusOperation& operation) {
+  std::lock_guard lock(mutex_);
+  operations_.add(operation);
+}
+
+inline void BusOperations::remove(BusOperation& operation) {
+  std::lock_guard lock(mutex_);
+  operations_.remove(operation);
+}
+
+inline void BusOperations::endAll(const Client* client, const Error& why) {
+  std::vector<OperationPtr<BusOperation>> ended;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto* operation = operations_.first(); operation; operation = operation->next) {
+      if (client && &operation->client() != client) continue;
+      operation->retain();
+      ended.emplace_back(operation);
+    }
+  }
+  for (const auto& operation : ended) operation->giveUp(why);
+}
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -18,7 +18,7 @@ struct WaitingPut : ListItem<WaitingPut> {
   ///              lock. It may end the put's life. Null: a thread waits for it.
   explicit WaitingPut(Message m, void (*told)(WaitingPut* self) = nullptr) : message(std::move(m)), settled(told) {}
 
-  const Message message;
+  Message message;
   void (*const settled)(WaitingPut* self);
   // The mailbox's:
   PutResult result = PutResult::Waiting;  // then Queued or Closed

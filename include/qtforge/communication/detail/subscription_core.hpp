@@ -5,8 +5,7 @@
 #include <qtforge/communication/detail/deadlines.hpp>
 #include <qtforge/communication/detail/handler_calls.hpp>
 #include <qtforge/communication/detail/latency.hpp>
-#include <qtforge/communication/detail/mailbox.hpp>
-#include <qtforge/communication/detail/message_record.hpp>
+#include <qtforge/communication/detail/turn.hpp>
 
 #include <thread>
 
@@ -86,7 +85,7 @@ class SubscriptionCore : private Deferred {
   /// Gives it what was retained before, `first`, and lets its consumer begin. Once, when publishers can see it.
   void start(std::vector<Message> first) {
     std::erase_if(first, [&](const Message& message) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       return !wants(ThreadRecords::mine(), arrival);
     });
     if (delivery == DeliveryMode::Queued) {
@@ -94,7 +93,7 @@ class SubscriptionCore : private Deferred {
       return;
     }
     for (const auto& message : first) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       if (ThreadRecords::mine().callDepth < maxNestedCalls) callDirect(ThreadRecords::mine(), arrival);
     }
   }
@@ -117,27 +116,19 @@ class SubscriptionCore : private Deferred {
   /// Whether this thread would have to go on for the handler to be called.
   [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calls_.calledBy(record) || executorWaitsForCaller(); }
 
-  /// Queues `message`, waiting if the policy is Block: here, or in `args.later`, where it counts as queued.
+  /// Queues `message`, waiting if the policy is Block: here, or in PublishExtras::later, where it counts as queued.
   ///
   /// @return nothing, or Overflow, WouldDeadlock, ShuttingDown
   expected<void> enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts) {
     auto put = mailbox_.put(message);
-    if (put == Mailbox::Put::Full && mailbox_.policy() == OverflowPolicy::Block) {
-      const auto deadline = std::min(deadlineAfter(std::chrono::nanoseconds(blockTimeout_)), args.deadline);
-      if (args.later) {
-        put = args.later->put(*this, message, deadline);
-      } else {
-        if (waitsFor(record)) {
-          mailbox_.countDropped();
-          ++counts.dropped;
-          return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
-                                                " messages is full, and only this thread could empty it");
-        }
-        const Yield* yield = args.yield;
-        if (yield) yield->release(yield->self);
-        put = mailbox_.putWithin(message, deadline);
-        if (yield) yield->acquire(yield->self);
+    if (put == Mailbox::Put::Full && mailbox_.policy() == OverflowPolicy::Block) [[unlikely]] {
+      auto waited = putWaiting(record, message, args);
+      if (!waited) {
+        mailbox_.countDropped();
+        ++counts.dropped;
+        return waited.error();
       }
+      put = *waited;
     }
     return settle(put, counts);
   }
@@ -206,19 +197,23 @@ class SubscriptionCore : private Deferred {
   std::atomic<std::uint64_t> refused{0};  // direct calls not made: nested too deeply
 
  private:
-  static constexpr std::size_t largestBatch = 64;  // messages per lock of the mailbox
-  static constexpr std::size_t batchesPerTurn = 16;
-  static constexpr std::size_t worthReturning = 8;  // smaller batches: messages are rare, and freed at once
-  // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
-  static constexpr std::chrono::milliseconds turnLimit{10};
-
   ~SubscriptionCore() {
     delete latency_.load(std::memory_order_relaxed);
   }
 
-  static Arrival arrivalOf(const Message& message) {
-    return {message.topic(),        message.json(),   message.binary(),
-            &message.attachments(), message.record(), [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
+  // For a place, or for what takes the message to wait for one.
+  expected<Mailbox::Put> putWaiting(ThreadRecord& record, const Message& message, const PublishArgs& args) {
+    static const PublishExtras none;
+    const auto& extras = args.extras ? *args.extras : none;
+    const auto deadline = std::min(deadlineAfter(std::chrono::nanoseconds(blockTimeout_)), extras.deadline);
+    if (extras.later) return extras.later->put(*this, message, deadline);
+    if (waitsFor(record))
+      return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                            " messages is full, and only this thread could empty it");
+    if (extras.yield) extras.yield->release(extras.yield->self);
+    const auto put = mailbox_.putWithin(message, deadline);
+    if (extras.yield) extras.yield->acquire(extras.yield->self);
+    return put;
   }
 
   expected<void> overflowed(Delivery& counts, const char* why) {
@@ -299,7 +294,7 @@ class SubscriptionCore : private Deferred {
     release();
   }
 
-  // One turn on the executor: some batches, then again or until the next message.
+  // On the executor: some batches, then again or until the next message.
   void turn() {
     ThreadRecord& record = ThreadRecords::mine();
     if (record.callDepth == maxNestedCalls)  // handlers that run their executor themselves, one inside the other
@@ -308,76 +303,21 @@ class SubscriptionCore : private Deferred {
     {
       HandlerCalls::Call call(record, calls_);
       if (call) {
-        Turn turn(*this, record);
+        Turn turn(mailbox_, consumer_, record, [&](const Message& message) {
+          if (closed()) return false;
+          if (latencyEnabled().load(std::memory_order_relaxed)) measure(message);
+          Arrival arrival = Arrival::of(message);
+          handle(arrival, record.number);
+          return true;
+        });
         if (calls_.table().batch) calls_.table().batch(calls_.self(), &turn);
-        else while (turn.next(&turn)) {}
-        more = turn.cut;
+        else while (turn.handleNext()) {}
+        more = turn.cut();
       }
     }
     if (more) schedule();
     release();
   }
-
-  struct Turn : Batch {
-    Turn(SubscriptionCore& core, const ThreadRecord& record) : Batch{this, &step}, subscription(core), thread(record) {}
-
-    static bool step(Batch* self) {
-      auto& turn = *static_cast<Turn*>(self->context);
-      return turn.handleNext();
-    }
-
-    bool handleNext() {
-      auto& messages = subscription.batch_;
-      if (at == messages.size()) {
-        if (batches > 0) {
-          const bool slow = std::chrono::steady_clock::now() - begin > turnLimit;
-          auto& size = subscription.batchSize_;
-          size = slow ? std::max<std::size_t>(1, size / 2) : std::min(largestBatch, size * 2);
-          cut = slow || batches == batchesPerTurn;
-          if (cut) {
-            subscription.returned_ = returned;
-            subscription.mailbox_.wakePublishers();
-            return false;
-          }
-        }
-        ++batches;
-        at = 0;
-        letGo(messages);
-        if (!subscription.mailbox_.take(messages, subscription.batchSize_)) {
-          if (returned) freeAllReturned();  // what is the consumer's may be another turn's already
-          return false;
-        }
-      }
-      if (subscription.closed()) {
-        messages.clear();
-        return false;
-      }
-      prefetchAhead(messages, at);
-      const Message& message = messages[at++];
-      if (latencyEnabled().load(std::memory_order_relaxed)) subscription.measure(message);
-      Arrival arrival = arrivalOf(message);
-      subscription.handle(arrival, thread.number);
-      return true;
-    }
-
-    // Ends the consumer's hold on what it has handled.
-    void letGo(std::vector<Message>& handled) {
-      if (handled.size() >= worthReturning) {
-        returned = true;
-        ReturnMessages home(thread);
-        for (auto& message : handled) home.add(std::move(message));
-      }
-      handled.clear();
-    }
-
-    SubscriptionCore& subscription;
-    const ThreadRecord& thread;
-    std::size_t at = subscription.batch_.size();
-    std::size_t batches = 0;
-    const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
-    bool returned = std::exchange(subscription.returned_, false);  // messages were left to their makers
-    bool cut = false;
-  };
 
   static void resumeTurn(Deferred* self) {
     auto* subscription = static_cast<SubscriptionCore*>(self);
@@ -399,9 +339,7 @@ class SubscriptionCore : private Deferred {
   const std::int64_t blockTimeout_;
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
-  std::vector<Message> batch_;   // the consumer's
-  std::size_t batchSize_ = 1;    // likewise: grows while the handler is quick
-  bool returned_ = false;        // likewise: see Turn, from one to the next
+  Consumer consumer_;  // one at a time
   std::atomic<std::uint32_t> executorUses_{0};
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> detached_{false};
