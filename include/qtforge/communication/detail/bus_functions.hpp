@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/communication/detail/bus_functions.hpp: a BusCore behind the table that other binaries call.
 
-#include <qtforge/communication/detail/async_publish.hpp>
+#include <qtforge/communication/detail/async_request.hpp>
 #include <qtforge/communication/detail/bus_drain.hpp>
 #include <qtforge/communication/detail/bus_reports.hpp>
 #include <qtforge/communication/detail/bus_stats.hpp>
