@@ -3,4 +3,5 @@
 
 #include <qtforge/communication/communication.hpp>
 #include <qtforge/core/core.hpp>
+#include <qtforge/host.hpp>
 #include <qtforge/utils/utils.hpp>

@@ -3,7 +3,7 @@
 #include "application.hpp"
 #include "participant.hpp"
 
-#include <qtforge/communication/message_bus.hpp>
+#include <qtforge/host.hpp>
 
 namespace application {
 

@@ -3,6 +3,8 @@
 #define BOOST_TEST_MODULE allocations
 #include "manual_bus.hpp"
 
+#include <qtforge/host.hpp>
+
 #include <boost/test/unit_test.hpp>
 
 #include <malloc.h>

@@ -3,7 +3,7 @@
 
 #include "sanitized.hpp"
 
-#include <qtforge/communication/message_bus.hpp>
+#include <qtforge/host.hpp>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>

@@ -2,6 +2,8 @@
 
 #include "manual_bus.hpp"
 
+#include <qtforge/host.hpp>
+
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json/serialize.hpp>

@@ -1,6 +1,6 @@
 // Errors, the log, timers, buffers: what the layers above stand on.
 
-#include <qtforge/communication/message_bus.hpp>
+#include <qtforge/host.hpp>
 #include <qtforge/fwd.hpp>
 #include <qtforge/utils/timer.hpp>
 

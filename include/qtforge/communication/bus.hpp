@@ -28,13 +28,16 @@ class MessageBus {
  public:
   /// The process's bus, one for the program, its libraries, its plugins and the Python in it.
   ///
-  /// In a plugin's static initialisers there is none yet; every call then returns Errc::NoRuntime.
+  /// A program has one if one of its files includes qtforge/host.hpp or qtforge/qtforge.hpp. In a plugin's static
+  /// initialisers there is none yet; every call then returns Errc::NoRuntime.
   [[nodiscard]] static MessageBus& instance() noexcept {
     static MessageBus process;
     return process;
   }
 
   /// A bus of its own whose handlers run on `executor` unless they bring one. Needs communication/message_bus.hpp.
+  ///
+  /// @throws qtforge::Exception  with Errc::NoRuntime, see instance()
   template <class Executor>
     requires requires(const Executor& e) { e.context(); }
   explicit MessageBus(Executor executor);

@@ -1,35 +1,26 @@
 #pragma once
-// qtforge/communication/message_bus.hpp: the message bus for programs: MessageBus with the core that runs it.
+// qtforge/communication/message_bus.hpp: MessageBus, and buses of one's own. One file of the program includes
+// qtforge/host.hpp or qtforge/qtforge.hpp, where what runs them is compiled.
 
 #include <qtforge/communication/bus.hpp>
-#include <qtforge/communication/detail/process_root.hpp>
 #include <qtforge/communication/topic.hpp>
 
-#include <functional>
+#include <boost/asio/post.hpp>
+
+#include <utility>
 
 namespace qtforge::inline QTFORGE_ABI {
 
 template <class Executor>
   requires requires(const Executor& e) { e.context(); }
 MessageBus::MessageBus(Executor executor) {
-  static constexpr detail::ExecutorTable table{
+  static constexpr detail::ExecutorTable executorTable{
       [](void* self, detail::Task task) { boost::asio::post(*static_cast<Executor*>(self), detail::UniqueTask(task)); },
       [](void* self) { delete static_cast<Executor*>(self); }, nullptr};
-  table_ = &detail::BusFunctions::table;
-  core_ = new detail::BusFunctions::Handle(std::make_shared<detail::BusCore>(
-      detail::ExecutorRef{&table, new Executor(std::move(executor))}, [](std::int32_t level, const std::string& text) {
-        Logger("qtforge.bus").write(static_cast<LogLevel>(level), text);
-      }));
+  const detail::Root* root = detail::findRoot();
+  if (!root) throw Exception(detail::noRuntime());
+  table_ = root->bus;
+  core_ = table_->make({&executorTable, new Executor(std::move(executor)), detail::retainOwnLease()});
 }
-
-/// Whether the time from publish to handling is measured, for stats(); costs a clock reading per message. Off at first.
-inline void enableLatencyStats(bool enabled) { detail::latencyEnabled().store(enabled, std::memory_order_relaxed); }
-
-/// Messages below `level` reach no sink. Default LogLevel::Info.
-inline void setLogLevel(LogLevel level) { detail::processRoot().log().setLevel(level); }
-[[nodiscard]] inline LogLevel logLevel() { return detail::processRoot().log().level(); }
-
-/// Replaces all sinks, the default one (stderr) included; none: nothing is written.
-inline void setLogSinks(std::vector<LogSink> sinks) { detail::processRoot().log().setSinks(std::move(sinks)); }
 
 }  // namespace qtforge::inline QTFORGE_ABI

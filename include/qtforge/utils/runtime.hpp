@@ -150,7 +150,7 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
 /// @par Thread safety  any thread.
 class Runtime {
  public:
-  /// The process's runtime; for programs and libraries, not for plugins. Needs communication/message_bus.hpp.
+  /// The process's runtime; for programs and libraries, not for plugins. Needs qtforge/host.hpp.
   [[nodiscard]] static Runtime& instance();
 
   Runtime() = default;

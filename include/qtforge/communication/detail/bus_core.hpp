@@ -44,37 +44,11 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   /// @param failure  set to what goes wrong first: then false. The other receivers have the message.
   bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure) {
-    if (closed_.load(std::memory_order_relaxed)) return keepFirst(failure, endedError());
-    ThreadRecord& record = ThreadRecords::mine();
-    ReadSection reading(record);
-    const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
-                                             : index_.find(args.topic);
-    const std::string_view topic = entry ? std::string_view(entry->name) : std::string_view(args.topic);
-    if (!entry) [[unlikely]]
-      if (auto valid = checkTopic(topic); !valid) return keepFirst(failure, valid.error());
-    if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]]
-      return answer(client, topic, args, record, delivery, failure);
-
-    Passage passage(client, topic, args, record);
-    client.sent.add(1, record.number);
-    if (entry) entry->published.add(1, record.number);
-    if (args.extras && args.extras->retain) {
-      retain(passage.message());
-      entry = index_.find(topic);  // who subscribed before that counts on this publisher
-    }
-    bool ok = true, grouped = false;
-    index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
-      if (subscription.group) [[unlikely]]
-        grouped = true;
-      else ok &= deliver(subscription, passage, record, args, delivery, failure);
-    });
-    if (grouped) [[unlikely]]
-      ok &= deliverToGroups(topic, entry, passage, record, args, delivery, failure);
-    if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
-      record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    if (entry && index_.stale(*entry)) [[unlikely]]
-      refresh(*entry);
-    return ok;
+    bool refreshed = false;
+    const bool sent = publish(client, args, delivery, authority, failure, refreshed);
+    if (refreshed) [[unlikely]]
+      ThreadRecords::instance().reclaim();  // what was refreshed left something to free
+    return sent;
   }
 
   expected<SubscriptionCore*> subscribe(Client& client, const SubscribeArgs& args) {
@@ -263,6 +237,41 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     const SubscribeArgs* args;
   };
 
+  bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure,
+               bool& refreshed) {
+    if (closed_.load(std::memory_order_relaxed)) return keepFirst(failure, endedError());
+    ThreadRecord& record = ThreadRecords::mine();
+    ReadSection reading(record);
+    const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
+                                             : index_.find(args.topic);
+    const std::string_view topic = entry ? std::string_view(entry->name) : std::string_view(args.topic);
+    if (!entry) [[unlikely]]
+      if (auto valid = checkTopic(topic); !valid) return keepFirst(failure, valid.error());
+    if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]]
+      return answer(client, topic, args, record, delivery, failure);
+
+    Passage passage(client, topic, args, record);
+    client.sent.add(1, record.number);
+    if (entry) entry->published.add(1, record.number);
+    if (args.extras && args.extras->retain) {
+      retain(passage.message());
+      entry = index_.find(topic);  // who subscribed before that counts on this publisher
+    }
+    bool ok = true, grouped = false;
+    index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
+      if (subscription.group) [[unlikely]]
+        grouped = true;
+      else ok &= deliver(subscription, passage, record, args, delivery, failure);
+    });
+    if (grouped) [[unlikely]]
+      ok &= deliverToGroups(topic, entry, passage, record, args, delivery, failure);
+    if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
+      record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    if (entry && index_.stale(*entry)) [[unlikely]]
+      refreshed = refresh(*entry);
+    return ok;
+  }
+
   // The topic is that of a request's answer, or nobody's to publish to.
   bool answer(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record, Delivery& delivery,
               Error& failure) {
@@ -346,11 +355,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return true;
   }
 
-  void refresh(const TopicEntry& entry) {
+  bool refresh(const TopicEntry& entry) {
     std::unique_lock lock(mutex_, std::try_to_lock);  // publishers never wait for it
-    if (!lock) return;
-    index_.refresh(const_cast<TopicEntry&>(entry));
-    lock.unlock();
+    if (lock) index_.refresh(const_cast<TopicEntry&>(entry));
+    return lock.owns_lock();
   }
 
   void retain(const Message& message) {

@@ -6,6 +6,7 @@
 #include <qtforge/communication/detail/bus_reports.hpp>
 #include <qtforge/communication/detail/bus_stats.hpp>
 #include <qtforge/communication/detail/request.hpp>
+#include <qtforge/utils/log.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
@@ -167,6 +168,12 @@ struct BusFunctions {
   static void cancel(void* operation) { static_cast<BusOperation*>(operation)->cancel(); }
   static void releaseOperation(void* operation) { static_cast<BusOperation*>(operation)->release(); }
 
+  static void* make(ExecutorRef executor) {
+    return new Handle(std::make_shared<BusCore>(executor, [](std::int32_t level, const std::string& text) {
+      Logger("qtforge.bus").write(static_cast<LogLevel>(level), text);
+    }));
+  }
+
   static void destroy(void* bus) {
     if (forked()) return;
     std::unique_ptr<Handle> handle(static_cast<Handle*>(bus));
@@ -195,7 +202,8 @@ struct BusFunctions {
                                   &asyncDrain,
                                   &await,
                                   &cancel,
-                                  &releaseOperation};
+                                  &releaseOperation,
+                                  &make};
 
  private:
   // What `start` returns, for another binary: the operation, if it gives one.

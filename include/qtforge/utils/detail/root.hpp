@@ -47,7 +47,7 @@ extern qtforge::detail::Root* qtforge_root_v1 __asm__(
     "qtforge_root_v1.boost" QTFORGE_DETAIL_TEXT(BOOST_VERSION) "." QTFORGE_DETAIL_DEBUG "." QTFORGE_DETAIL_SANITIZER);
 __attribute__((weak, visibility("default"))) qtforge::detail::Root* qtforge_root_v1 = nullptr;
 
-// Defined by the host headers (communication/detail/process_root.hpp); absent in a plugin, which never makes a root.
+// Defined by the host headers (qtforge/host.hpp); absent in a plugin, which never makes a root.
 __attribute__((weak, visibility("hidden"))) qtforge::detail::Root* qtforge_make_root_v1();
 }
 
@@ -66,7 +66,8 @@ inline Root* findRoot() noexcept {
 inline Error noRuntime() {
   return Error(Errc::NoRuntime,
                "this binary has no qtforge runtime yet: a plugin gets the host's when it is loaded (not in static "
-               "initialisers), a shared library by qtforge::join(root), a program by including qtforge/qtforge.hpp");
+               "initialisers), a shared library by qtforge::join(root), a program by including qtforge/qtforge.hpp or "
+               "qtforge/host.hpp in one of its files");
 }
 
 }  // namespace detail
