@@ -101,6 +101,7 @@ class Mailbox {
     taken_ = 0;
     const std::size_t n = count_ < most ? count_ : most;
     for (std::size_t i = 0; i < n; ++i) out.push_back(Message::adopt(pop()));
+    if (count_ == 0) overflowing_ = false;
     taken_ = n;
     if (n == 0) scheduled_ = false;
     const bool wake = waiting_ > 0 && count_ == 0;  // else at the end of the consumer's turn: a wake-up is dear
@@ -116,6 +117,7 @@ class Mailbox {
     std::unique_lock lock(mutex_);
     const std::size_t n = std::min(count_, most);
     for (std::size_t i = 0; i < n; ++i) out[i] = pop();
+    if (count_ == 0) overflowing_ = false;
     handled_ += n;
     if (n == 0) scheduled_ = false;
     const bool wake = waiting_ > 0 && n > 0;
@@ -254,7 +256,7 @@ class Mailbox {
     if (places_) places_->remove(record->topic);
     first_ = (first_ + 1) % ring_.size();
     ++popped_;
-    if (--count_ == 0) overflowing_ = false;
+    --count_;
     return record;
   }
 
