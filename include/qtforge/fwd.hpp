@@ -26,6 +26,7 @@ enum class DeliveryMode : std::int32_t;
 enum class OverflowPolicy : std::int32_t;
 struct SubscribeOptions;
 struct PublishOptions;
+struct TapOptions;
 struct SubscriptionStats;
 class Subscription;
 class Publisher;

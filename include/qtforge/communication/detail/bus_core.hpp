@@ -35,7 +35,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   enum class Authority { User, Library };
 
   expected<void> publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority) {
-    if (closed_.load(std::memory_order_relaxed)) return closedError();
+    const auto state = state_.load(std::memory_order_relaxed);
+    if (state & isClosed) return closedError();
     ThreadRecord& record = ThreadRecords::mine();
     ReadSection reading(record);
     const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
@@ -49,11 +50,13 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       if (request == 0) return reservedError(topic);
       client.sent.add(1, record.number);
       args.correlation = request;
+      if (state & isTapped) showTaps(passage, record, args);
       delivery.called += requests_.answer(request, passage.message());
       return {};
     }
 
     client.sent.add(1, record.number);
+    if (state & isTapped) showTaps(passage, record, args);
     if (args.retain) {
       retain(passage.message());
       entry = index_.find(topic);  // who subscribed before that counts on this publisher
@@ -80,6 +83,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     if (auto valid = checkPattern(args.pattern); !valid) return valid.error();
     if (args.capacity == 0)
       return Error(Errc::InvalidArgument, "subscribe: a capacity of 0 messages; give at least 1");
+    if (args.tap)
+      if (auto valid = checkTap(args); !valid) return valid.error();
     rejected.accept();
     auto executor = args.executor.table ? args.executor : ExecutorRef{&borrowed, this};
     auto* subscription = new SubscriptionCore(args, client, executor, shared_from_this());
@@ -128,7 +133,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   void close() {
     {
       std::lock_guard lock(mutex_);
-      closed_.store(true, std::memory_order_seq_cst);
+      state_.fetch_or(isClosed, std::memory_order_seq_cst);
     }
     endRequests();
     for (auto* subscription : list([](const SubscriptionCore&) { return true; })) {
@@ -139,7 +144,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   /// Refuses what comes, without waiting for what runs: for the end of the process.
   void refuse() {
-    closed_.store(true, std::memory_order_seq_cst);
+    state_.fetch_or(isClosed, std::memory_order_seq_cst);
     endRequests();
   }
   /// Who waits for an answer gets Errc::ShuttingDown.
@@ -247,6 +252,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     const SubscribeArgs* args;
   };
 
+  static expected<void> checkTap(const SubscribeArgs& args);
+  // Queues the message for the taps that want it. See bus_taps.hpp.
+  void showTaps(Passage& passage, ThreadRecord& record, const PublishArgs& args);
+
   expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
                          PublishArgs& args, Delivery& delivery) {
     if (args.retain && passage.message().record()->retainedAs <= subscription.retainedUpTo) return {};
@@ -322,9 +331,14 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   // False if the bus has ended.
   bool add(SubscriptionCore& subscription, std::string_view group) {
     std::lock_guard lock(mutex_);
-    if (closed_.load(std::memory_order_relaxed)) return false;
+    if (closed()) return false;
     if (!group.empty()) subscription.group = groupNamed(group);
-    index_.add(subscription.pattern, &subscription);
+    if (subscription.tap) {
+      taps_.add(&subscription);
+      state_.fetch_or(isTapped, std::memory_order_release);
+    } else {
+      index_.add(subscription.pattern, &subscription);
+    }
     subscriptions_.insert(&subscription);
     subscription.retain();  // the index's
     return true;
@@ -341,9 +355,16 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   bool removeFromIndex(SubscriptionCore& subscription) {
     std::lock_guard lock(mutex_);
     if (subscriptions_.erase(&subscription) == 0) return false;
-    index_.remove(subscription.pattern, &subscription);
+    if (subscription.tap) {
+      taps_.remove(&subscription);
+      if (taps_.size() == 0) state_.fetch_and(~isTapped, std::memory_order_relaxed);
+    } else {
+      index_.remove(subscription.pattern, &subscription);
+    }
     return true;
   }
+
+  [[nodiscard]] bool closed() const noexcept { return state_.load(std::memory_order_relaxed) & isClosed; }
 
   expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);
 
@@ -366,13 +387,15 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   const OwnedExecutor executor_;
   std::function<void(std::int32_t, const std::string&)> log_;
-  std::atomic<bool> closed_{false};
+  static constexpr std::uint32_t isClosed = 1, isTapped = 2;
+  std::atomic<std::uint32_t> state_{0};  // one word, so that a publish without taps looks at nothing more
   Client library_{"qtforge"};
   Client host_{"host"};
   RetainedMessages retained_;  // its mutex is taken before mutex_
   RequestTable requests_;
   mutable std::mutex mutex_;  // guards the index's writing and all below
   TopicIndex index_;
+  SubscriberList taps_;
   std::unordered_set<SubscriptionCore*> subscriptions_;
   std::vector<Client*> clients_;
   std::map<std::string, std::weak_ptr<Group>, std::less<>> groups_;

@@ -30,7 +30,7 @@ inline expected<void> BusCore::drainUntil(std::chrono::steady_clock::time_point 
     }
     for (auto* subscription : subscriptions) subscription->release();
     if (late.code() != Errc::Ok) return late;
-    if (closed_.load(std::memory_order_relaxed)) return closedError();
+    if (closed()) return closedError();
     more = nestedPublishes() != before;
   }
   return {};

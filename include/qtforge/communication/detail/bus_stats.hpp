@@ -12,7 +12,7 @@ inline boost::json::object latencyJson(const LatencyHistogram& histogram) {
 }
 
 /// `{"published", "latency"?, "clients": [{"name", "sent", "delivered", "dropped", "mismatched", "failed", "latency"?}],
-///   "subscriptions": [{"pattern", "owner", "delivery", "delivered", "dropped", "mismatched", "failed", "pending"}]}`
+///   "subscriptions": [{"pattern", "owner", "delivery", "delivered", "dropped", "mismatched", "failed", "pending", "tap"?}]}`
 inline void BusCore::stats(boost::json::value& out) const {
   std::uint64_t published = 0;
   struct Row {
@@ -34,14 +34,16 @@ inline void BusCore::stats(boost::json::value& out) const {
     sum.mismatched += c.mismatched;
     sum.failed += c.failed;
     if (const auto* latency = subscription->latency()) latency->addTo(latencies);
-    subscriptions.push_back({{"pattern", subscription->pattern},
-                             {"owner", subscription->client().name()},
-                             {"delivery", subscription->delivery == DeliveryMode::Queued ? "queued" : "direct"},
-                             {"delivered", c.delivered},
-                             {"dropped", c.dropped},
-                             {"mismatched", c.mismatched},
-                             {"failed", c.failed},
-                             {"pending", c.pending}});
+    boost::json::object row{{"pattern", subscription->pattern},
+                            {"owner", subscription->client().name()},
+                            {"delivery", subscription->delivery == DeliveryMode::Queued ? "queued" : "direct"},
+                            {"delivered", c.delivered},
+                            {"dropped", c.dropped},
+                            {"mismatched", c.mismatched},
+                            {"failed", c.failed},
+                            {"pending", c.pending}};
+    if (subscription->tap) row["tap"] = true;
+    subscriptions.push_back(std::move(row));
     subscription->release();
   }
   boost::json::array rows;

@@ -91,6 +91,8 @@ struct SubscribeArgs {
   Text group;
   bool retained = true;
   bool responds = false;
+  bool tap = false;         // sees all that is published, and is no receiver; see MessageBus::tap
+  std::uint64_t every = 1;  // for a tap: of what matches, each that many-th
 };
 
 struct SubscriptionCounters {
