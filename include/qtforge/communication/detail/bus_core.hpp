@@ -50,13 +50,15 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       if (request == 0) return reservedError(topic);
       client.sent.add(1, record.number);
       args.correlation = request;
-      if (state & isTapped) showTaps(passage, record, args);
+      if (state & isTapped) [[unlikely]]
+        showTaps(passage, record, args);
       delivery.called += requests_.answer(request, passage.message());
       return {};
     }
 
     client.sent.add(1, record.number);
-    if (state & isTapped) showTaps(passage, record, args);
+    if (state & isTapped) [[unlikely]]
+      showTaps(passage, record, args);
     if (args.retain) {
       retain(passage.message());
       entry = index_.find(topic);  // who subscribed before that counts on this publisher
@@ -254,7 +256,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   static expected<void> checkTap(const SubscribeArgs& args);
   // Queues the message for the taps that want it. See bus_taps.hpp.
-  void showTaps(Passage& passage, ThreadRecord& record, const PublishArgs& args);
+  [[gnu::cold]] void showTaps(Passage& passage, ThreadRecord& record, const PublishArgs& args);
 
   expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
                          PublishArgs& args, Delivery& delivery) {
