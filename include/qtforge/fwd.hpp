@@ -31,6 +31,14 @@ struct SubscriptionStats;
 class Subscription;
 class Publisher;
 class MessageBus;
+class Recorder;
+class RingRecorder;
+class RecordingReader;
+struct RecordedMessage;
+struct RecorderOptions;
+struct RecorderStats;
+struct ReplayOptions;
+struct ReplaySummary;
 
 enum class PluginState : int;
 class IPlugin;
