@@ -342,17 +342,14 @@ inline bool readSubscribeOptions(PyObject* options, qtforge::detail::SubscribeAr
   return true;
 }
 
-inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject* options) {
-  const Gil gil{GilHeld()};
+inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObject* pattern, PyObject* handler,
+                                   PyObject* options, bool envelope, const Gil& gil) {
   const auto text = textArgument(pattern, "pattern");
   if (!text) return nullptr;
   if (!PyCallable_Check(handler))
     return PyErr_Format(PyExc_TypeError, "handler: a callable expected, not %s", Py_TYPE(handler)->tp_name);
-  qtforge::detail::SubscribeArgs args;
   args.pattern = *text;
   if (!readSubscribeOptions(options, args)) return nullptr;
-  bool envelope = false;
-  if (!readFlag(options, "envelope", envelope)) return nullptr;
 
   auto* interpreter = Interpreter::find();
   auto plugin = callingPlugin(gil);
@@ -370,6 +367,27 @@ inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject*
   void* handle = root().bus->subscribe(root().busCore, clientOf(plugin.get()), &args, qtforge::detail::sinkInto(error));
   if (!handle) return raise(error, gil);
   return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add({handle, owner, plugin.get()}));
+}
+
+inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject* options) {
+  const Gil gil{GilHeld()};
+  qtforge::detail::SubscribeArgs args;
+  bool envelope = false;
+  if (!readFlag(options, "envelope", envelope)) return nullptr;
+  return subscribeCallable(args, pattern, handler, options, envelope, gil);
+}
+
+inline PyObject* bridgeTap(PyObject* pattern, PyObject* handler, PyObject* options) {
+  const Gil gil{GilHeld()};
+  qtforge::detail::SubscribeArgs args;
+  args.tap = true;
+  args.retained = false;
+  args.policy = static_cast<std::int32_t>(OverflowPolicy::DropOldest);
+  if (PyObject* every = option(options, "every")) {
+    args.every = PyLong_AsSize_t(every);
+    if (PyErr_Occurred()) return nullptr;
+  }
+  return subscribeCallable(args, pattern, handler, options, true, gil);
 }
 
 inline PyObject* bridgeUnsubscribe(std::uint64_t subscription) {
