@@ -5,6 +5,7 @@
 #include <qtforge/python/python_plugin_loader.hpp>
 #include <qtforge/qtforge.hpp>
 
+#include <boost/describe/class.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <condition_variable>
@@ -18,6 +19,12 @@ using qtforge::python::PythonIntegration;
 namespace json = boost::json;
 
 namespace {
+
+struct Reading {
+  std::string name;
+  std::vector<double> values;
+};
+BOOST_DESCRIBE_STRUCT(Reading, (), (name, values))
 
 struct StartPython {
   StartPython() {
@@ -312,6 +319,18 @@ BOOST_AUTO_TEST_CASE(requests_go_between_the_languages_both_ways) {
   const auto twice = bus.respond("embed.twice", [](const json::value& v) { return v.as_int64() * 2; }).value();
   BOOST_TEST(executor.callFunction<int>("ask", 21).value() == 42);
   BOOST_TEST((bus.request("embed.nobody", 1).error() == Errc::NoResponder));
+  BOOST_REQUIRE(executor.execute("responder.unsubscribe()").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_described_struct_is_a_dict_in_python_and_a_dict_becomes_the_struct) {
+  const auto& bus = MessageBus::instance();
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("import qtforge\n"
+                                 "def doubled(p): return {'name': p['name'], 'values': [2 * v for v in p['values']]}\n"
+                                 "responder = qtforge.MessageBus.instance().respond('embed.doubled', doubled)\n").has_value());
+  const auto answer = bus.request("embed.doubled", Reading{"scan", {0.5, 1}}).value().as<Reading>().value();
+  BOOST_TEST(answer.name == "scan");
+  BOOST_TEST((answer.values == std::vector<double>{1, 2}));
   BOOST_REQUIRE(executor.execute("responder.unsubscribe()").has_value());
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,9 @@ if PACKAGE:
     sys.path.insert(0, PACKAGE)
 
 import qtforge
+
+# A shell starts what runs in the background with Ctrl-C ignored, and programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LIMIT = 30.0  # seconds that a test waits for what must happen
 

@@ -16,8 +16,9 @@ namespace {
 ThreadRecord maker;
 
 Message message(const char* topic, int value) {
-  auto made = Message::adopt(makeRecord(topic, maker));
-  made.record()->payload = boost::json::value(value);
+  auto made = Message::adopt(makeRecord({topic}, maker));
+  new (const_cast<void*>(made.record()->payload)) boost::json::value(value);
+  made.record()->kind = PayloadKind::Json;
   return made;
 }
 

@@ -4,6 +4,9 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
+#include <memory>
+#include <string>
 #include <vector>
 
 using namespace qtforge;
@@ -12,21 +15,44 @@ using namespace qtforge::detail;
 namespace {
 
 int freed = 0;
-void (*destroy)(MessageRecord*) = nullptr;  // the record's own
+
+/// Tells of its end.
+struct Witness {
+  Witness() = default;
+  Witness(const Witness&) = delete;
+  Witness& operator=(const Witness&) = delete;
+  ~Witness() { ++freed; }
+};
+
+// A payload of a type that claims to be only memory, so that its end is seen.
+const PayloadType witnessed{0,    std::string_view("Witness"), sizeof(Witness), alignof(Witness),
+                            true, nullptr, [](void* object) { std::destroy_at(static_cast<Witness*>(object)); },
+                            nullptr, nullptr};
 
 Message made(ThreadRecord& maker) {
-  auto* record = makeRecord("a.topic", maker);
-  record->payload = boost::json::value({{"n", 1}});
-  destroy = record->destroy;
-  record->destroy = [](MessageRecord* self) {
-    ++freed;
-    destroy(self);
-  };
+  auto* record = makeRecord({"a.topic", true, sizeof(Witness), alignof(Witness)}, maker);
+  new (const_cast<void*>(record->payload)) Witness();
+  record->kind = PayloadKind::Typed;
+  record->extras->type = &witnessed;
+  return Message::adopt(record);
+}
+
+Message madeOf(ThreadRecord& maker, std::string_view topic) {
+  auto* record = makeRecord({topic}, maker);
+  new (const_cast<void*>(record->payload)) boost::json::value({{"n", 1}});
+  record->kind = PayloadKind::Json;
   return Message::adopt(record);
 }
 
 struct Fresh {
   Fresh() { freed = 0; }
+  ~Fresh() {
+    for (auto* thread : {&maker, &consumer})
+      while (auto* spare = thread->spare) {
+        thread->spare = spare->next;
+        ::operator delete(spare);
+      }
+  }
   ThreadRecord maker, consumer;
 };
 
@@ -75,16 +101,55 @@ BOOST_AUTO_TEST_CASE(a_message_that_somebody_keeps_lives_on) {
   }
   freeReturned(maker);
   BOOST_TEST(freed == 0);
-  BOOST_TEST(kept.json()->at("n").as_int64() == 1);
+  BOOST_TEST(kept.topic() == "a.topic");
+}
+
+BOOST_AUTO_TEST_CASE(the_memory_of_dead_messages_is_that_of_the_next_ones) {
+  std::vector<const void*> places;
+  {
+    ReturnMessages home(consumer);
+    for (int i = 0; i < 3; ++i) {
+      auto message = madeOf(maker, "a.topic");
+      places.push_back(message.record());
+      home.add(std::move(message));
+    }
+  }
+  takeReturned(maker);
+  std::vector<Message> next;
+  for (int i = 0; i < 3; ++i) {
+    next.push_back(madeOf(maker, "another"));
+    BOOST_TEST((std::find(places.begin(), places.end(), next.back().record()) != places.end()));
+    BOOST_TEST(next.back().topic() == "another");
+    BOOST_TEST(next.back().json()->at("n").as_int64() == 1);
+  }
+  BOOST_TEST(maker.spareCount == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_message_of_another_size_gets_memory_of_its_own) {
+  {
+    ReturnMessages home(consumer);
+    home.add(madeOf(maker, "short"));
+  }
+  takeReturned(maker);
+  const std::string name(200, 'x');
+  BOOST_TEST(madeOf(maker, name).topic() == name);
+  BOOST_TEST(maker.spareCount == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_buffer_is_let_go_by_who_read_it_last) {
-  auto binary = made(maker);
-  binary.record()->payload = BinaryMessage{};
+  struct Held {
+    Witness* witness = new Witness();
+    Held() = default;
+    Held(Held&& other) noexcept : witness(std::exchange(other.witness, nullptr)) {}
+    ~Held() { delete witness; }
+  };
+  auto* binary = makeRecord({"a.topic", false, sizeof(BinaryMessage), alignof(BinaryMessage)}, maker);
+  (new (const_cast<void*>(binary->payload)) BinaryMessage())->data = Buffer::of({}, Held());
+  binary->kind = PayloadKind::Binary;
   auto attached = made(maker);
-  attached.record()->attachments.push_back({"/n", {}});
+  attached.record()->extras->attachments.push_back({"/n", {}});
   ReturnMessages home(consumer);
-  home.add(std::move(binary));
+  home.add(Message::adopt(binary));
   home.add(std::move(attached));
   BOOST_TEST(freed == 2);
 }

@@ -7,6 +7,7 @@
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/describe/class.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -22,6 +23,23 @@
 
 using namespace qtforge;
 using test::contains;
+
+// As in test/plugins/native_typed.
+namespace fixture {
+
+struct Same {
+  std::string name;
+  double value = 0;
+};
+BOOST_DESCRIBE_STRUCT(Same, (), (name, value))
+
+struct Other {
+  std::string name;
+  double value = 0;
+};
+BOOST_DESCRIBE_STRUCT(Other, (), (name, value))
+
+}  // namespace fixture
 
 namespace {
 
@@ -295,6 +313,36 @@ BOOST_AUTO_TEST_CASE(bytes_that_a_plugin_made_keep_its_library_until_the_last_re
   BOOST_TEST(kept->data[2] == 3);
   kept.reset();
   BOOST_TEST(unmappedSoon(test::library("timer")));
+}
+
+BOOST_AUTO_TEST_CASE(a_struct_of_the_same_layout_crosses_as_it_is_and_keeps_the_library_that_made_it) {
+  const auto& bus = MessageBus::instance();
+  boost::json::value told;
+  const auto telling = bus.subscribe("native_typed.told", [&](const boost::json::value& v) { told = v; },
+                                     {.delivery = DeliveryMode::Direct}).value();
+  std::optional<Message> answer;
+  const fixture::Same given{"a name that is longer than the short strings", 1.5};
+  {
+    PluginManager manager;
+    BOOST_REQUIRE(manager.loadPlugin(test::fixture("typed")).value()->initialize().has_value());
+    const auto answers = bus.subscribe("native_typed.answer", [&](const Message& message) { answer = message; },
+                                       {.delivery = DeliveryMode::Direct}).value();
+    BOOST_TEST(bus.publish("native_typed.same", given).value().called == 1u);
+    BOOST_TEST(told.at("address").to_number<std::uintptr_t>() == reinterpret_cast<std::uintptr_t>(&given));
+    BOOST_TEST(told.at("name").as_string() == given.name);
+
+    BOOST_TEST(bus.publish("native_typed.other", fixture::Other{"x", 2.5}).value().called == 1u);
+    BOOST_TEST(told.at("name").as_string() == "x");
+    BOOST_TEST(told.at("value").as_double() == 2.5);
+  }
+  BOOST_REQUIRE(answer.has_value());
+  BOOST_REQUIRE(answer->get<fixture::Same>() != nullptr);
+  BOOST_TEST(answer->get<fixture::Same>()->value == 2.5);
+  BOOST_TEST(mapped(test::library("typed")));
+  BOOST_TEST(answer->json()->at("name").as_string() == given.name + "!");  // code of the plugin
+  BOOST_TEST(bus.clearRetained("native_typed.>").value() == 1u);
+  answer.reset();
+  BOOST_TEST(unmappedSoon(test::library("typed")));
 }
 
 BOOST_AUTO_TEST_CASE(a_publisher_that_waits_elsewhere_keeps_the_library_whose_executor_it_may_use) {

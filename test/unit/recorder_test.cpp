@@ -51,6 +51,24 @@ std::string topicsOf(const std::vector<RecordedMessage>& messages) {
   return topics;
 }
 
+struct Pose {
+  double x;
+};
+void tag_invoke(json::value_from_tag, json::value& to, const Pose& pose) { to = json::object{{"x", pose.x}}; }
+
+struct Faulty {
+  int unused;
+};
+void tag_invoke(json::value_from_tag, json::value&, const Faulty&) { throw std::runtime_error("no words for it"); }
+
+/// Its copies fail.
+struct Uncopied {
+  Uncopied() = default;
+  Uncopied(const Uncopied&) { throw std::runtime_error("there can be only one"); }
+  Uncopied& operator=(const Uncopied&) = delete;
+};
+void tag_invoke(json::value_from_tag, json::value& to, const Uncopied&) { to = 1; }
+
 /// What is published while it lives.
 struct Originals {
   explicit Originals(const MessageBus& bus) : ring(RingRecorder::start(bus, 1'000'000).value()) {}
@@ -81,8 +99,10 @@ void publishWithAttachments(const MessageBus& bus, std::string_view topic, json:
   const auto where = bus.at();
   detail::PublishArgs args;
   args.topic = topic;
-  args.json = &payload;
-  args.attachments = &attachments;
+  args.payload = {detail::PayloadKind::Json, &payload, nullptr};
+  detail::PublishExtras extras;
+  extras.attachments = &attachments;
+  args.extras = &extras;
   Delivery delivery;
   BOOST_TEST(where.table->publish(where.core, where.client, &args, &delivery, {}) == 0);
 }
@@ -188,6 +208,22 @@ BOOST_AUTO_TEST_CASE(a_message_without_a_place_in_the_format_is_counted_as_lost)
   BOOST_TEST(stats.lost == 1u);
   BOOST_TEST(messagesIn(path, 1).size() == 1u);
   BOOST_TEST(test::contains(contentsOf(path), R"({"lost":1,"reason":"a message on \"deep\": its payload is nested too deeply"})"));
+}
+
+BOOST_AUTO_TEST_CASE(payloads_of_cpp_types_are_recorded_as_json_and_lost_where_they_have_none) {
+  auto recorder = Recorder::start(bus, path, options()).value();
+  bus.publish("pose", Pose{1.0});
+  bus.publish("faulty", Faulty{1});
+  const Uncopied uncopied;
+  BOOST_TEST(bus.publish("uncopied", uncopied).has_value());  // without the tap nobody would have copied it
+  bus.publish("pose", Pose{2.0});
+  const auto stats = recorder.close().value();
+  BOOST_TEST(stats.recorded == 2u);
+  BOOST_TEST(stats.lost == 2u);
+  const auto messages = messagesIn(path, 2);
+  BOOST_TEST_REQUIRE(messages.size() == 2u);
+  BOOST_TEST(test::identical(*messages[1].json(), json::object{{"x", 2.0}}));
+  BOOST_TEST(test::contains(contentsOf(path), "no words for it"));
 }
 
 BOOST_AUTO_TEST_CASE(a_full_disk_ends_the_recording_and_nothing_else) {

@@ -48,8 +48,9 @@ class MessageBus {
 
   /// Sends `payload` to whoever subscribed a pattern that matches `topic`.
   ///
-  /// @param payload  boost::json::value, object, array, a BinaryMessage, a Message (its bytes are shared, its JSON is
-  ///                 copied), or anything boost::json::value_from takes. Rvalues are adopted without a copy.
+  /// @param payload  boost::json::value, object, array, a BinaryMessage, a Message (its payload is shared), a class
+  ///                 described with Boost.Describe or with a tag_invoke of its own for value_from (handlers get it as
+  ///                 it is, or as JSON), or anything else value_from takes, as JSON. Rvalues are moved, not copied.
   /// @return whom it reached, or
   ///   - Errc::InvalidTopic     with the offset of what is wrong
   ///   - Errc::ReservedTopic    below `qtforge`
@@ -169,7 +170,9 @@ class MessageBus {
     const auto where = at();
     if (!where.core) return detail::noRuntime();
     detail::PublishArgs args;
+    detail::PublishExtras extras;
     args.topic = topic;
+    args.extras = &extras;
     return detail::withPublishArgs(args, std::forward<T>(payload), [&](auto& ready) -> expected<Message> {
       detail::MessageRecord* answer = nullptr;
       Error error;
@@ -245,9 +248,13 @@ class MessageBus {
   template <class T>
   static expected<Delivery> sendPayload(const At& where, detail::PublishArgs& args, T&& payload,
                                         const PublishOptions& options) {
-    args.replyTo = options.replyTo;
-    args.headers = options.headers;
-    args.retain = options.retain;
+    detail::PublishExtras extras;
+    if (!options.replyTo.empty() || options.headers || options.retain) {
+      extras.replyTo = options.replyTo;
+      extras.headers = options.headers;
+      extras.retain = options.retain;
+      args.extras = &extras;
+    }
     return detail::withPublishArgs(args, std::forward<T>(payload), [&](auto& ready) { return send(where, ready); });
   }
 

@@ -1,61 +1,16 @@
 #pragma once
-// qtforge/communication/message.hpp: what travels on the bus: JSON or bytes, with topic, sender, id and time.
+// qtforge/communication/message.hpp: what travels on the bus: a payload with topic, sender, id and time.
 
-#include <qtforge/communication/buffer.hpp>
-#include <qtforge/utils/error.hpp>
+#include <qtforge/communication/detail/message_data.hpp>
 
-#include <boost/json/object.hpp>
-#include <boost/json/value.hpp>
+#include <boost/json/value_to.hpp>
 
-#include <atomic>
 #include <chrono>
-#include <string>
 #include <string_view>
-#include <variant>
-#include <vector>
+#include <type_traits>
+#include <utility>
 
 namespace qtforge::inline QTFORGE_ABI {
-
-/// Bytes with what is needed to understand them.
-struct BinaryMessage {
-  Buffer data;
-  std::string contentType = "application/octet-stream";  ///< media type (RFC 6838)
-  std::string dtype;                                     ///< element type in numpy's notation ("<f4"); empty: bytes
-  std::vector<std::size_t> shape;                        ///< elements per dimension, C order; empty: one dimension
-};
-
-/// Bytes that belong into a JSON payload, which has null there.
-struct Attachment {
-  std::string place;  ///< JSON pointer (RFC 6901) from the payload's root
-  Buffer data;
-};
-
-using Attachments = std::vector<Attachment>;
-using Payload = std::variant<boost::json::value, BinaryMessage>;
-
-namespace detail {
-
-struct ThreadRecord;
-
-/// A published message; one allocation with its topic behind it. Made and freed by the bus's binary.
-struct MessageRecord {
-  std::atomic<std::uint32_t> references{1};
-  void (*destroy)(MessageRecord* self) = nullptr;
-  ThreadRecord* maker = nullptr;
-  MessageRecord* next = nullptr;  // of the dead that their maker frees
-  std::string_view topic;
-  std::string_view sender;
-  Payload payload;
-  Attachments attachments;
-  boost::json::object headers;
-  std::string replyTo;
-  std::uint64_t id = 0;
-  std::uint64_t correlation = 0;
-  std::uint64_t retainedAs = 0;  // the number under which it is its topic's last, or was
-  std::chrono::system_clock::time_point time;
-};
-
-}  // namespace detail
 
 /// One published message: immutable, shared by all who receive it; a copy costs an increment.
 ///
@@ -78,28 +33,56 @@ class Message {
       record_->destroy(record_);
   }
 
-  [[nodiscard]] std::string_view topic() const noexcept { return record_->topic; }
+  [[nodiscard]] std::string_view topic() const noexcept { return record_->topic(); }
   /// Name of the plugin that published it; "host" for the application.
-  [[nodiscard]] std::string_view sender() const noexcept { return record_->sender; }
+  [[nodiscard]] std::string_view sender() const noexcept { return *record_->sender; }
   /// Unique in its bus; grows with every message of one publishing thread.
   [[nodiscard]] std::uint64_t id() const noexcept { return record_->id; }
   /// When it was published, UTC.
   [[nodiscard]] std::chrono::system_clock::time_point time() const noexcept { return record_->time; }
-  [[nodiscard]] const boost::json::object& headers() const noexcept { return record_->headers; }
+  [[nodiscard]] const boost::json::object& headers() const noexcept { return extras().headers; }
   /// Where an answer is expected; empty: nowhere.
-  [[nodiscard]] std::string_view replyTo() const noexcept { return record_->replyTo; }
+  [[nodiscard]] std::string_view replyTo() const noexcept { return extras().replyTo; }
   /// The number that a request and its answer share; 0 for other messages.
-  [[nodiscard]] std::uint64_t correlation() const noexcept { return record_->correlation; }
+  [[nodiscard]] std::uint64_t correlation() const noexcept { return extras().correlation; }
 
-  [[nodiscard]] const Payload& payload() const noexcept { return record_->payload; }
-  /// The JSON payload, or null for a binary one.
-  [[nodiscard]] const boost::json::value* json() const noexcept {
-    return std::get_if<boost::json::value>(&record_->payload);
+  /// The JSON payload, or null for a binary one. Of a payload of a C++ type its JSON form, which is made once, when it is
+  /// first asked for.
+  ///
+  /// @throws qtforge::Exception  when a C++ type's own conversion fails
+  [[nodiscard]] const boost::json::value* json() const { return record_->json().value(); }
+  /// The binary payload, or null for another one.
+  [[nodiscard]] const BinaryMessage* binary() const noexcept {
+    return record_->kind == detail::PayloadKind::Binary ? static_cast<const BinaryMessage*>(record_->payload) : nullptr;
   }
-  /// The binary payload, or null for a JSON one.
-  [[nodiscard]] const BinaryMessage* binary() const noexcept { return std::get_if<BinaryMessage>(&record_->payload); }
   /// Bytes inside the JSON payload, by place.
-  [[nodiscard]] const Attachments& attachments() const noexcept { return record_->attachments; }
+  [[nodiscard]] const Attachments& attachments() const noexcept { return extras().attachments; }
+
+  /// The payload itself if it was published as a T, else null.
+  template <detail::SharedAsItself T>
+  [[nodiscard]] const T* get() const noexcept {
+    const bool same = record_->kind == detail::PayloadKind::Typed &&
+                      detail::sameType(*record_->extras->type, detail::PayloadTypeOf<T>::table());
+    return same ? static_cast<const T*>(record_->payload) : nullptr;
+  }
+
+  /// A T made of the payload: a copy of the T that was published, or what boost::json::value_to makes of JSON.
+  ///
+  /// @return the value, or
+  ///   - Errc::PayloadMismatch   binary, or JSON of another shape
+  ///   - Errc::ConversionFailed  what was published is of another C++ type that does not convert to JSON
+  template <class T>
+  [[nodiscard]] expected<T> as() const {
+    if constexpr (detail::SharedAsItself<T>)
+      if (const T* same = get<T>()) return *same;
+    const auto json = record_->json();
+    if (!json) return json.error();
+    if (!*json) return Error(Errc::PayloadMismatch, "the payload on \"" + std::string(topic()) + "\" is binary");
+    auto made = boost::json::try_value_to<T>(**json);
+    if (made) return std::move(*made);
+    return Error(Errc::PayloadMismatch, "the payload on \"" + std::string(topic()) +
+                                            "\" has another shape: " + made.error().message());
+  }
 
   /// Takes over one reference. For the library's own use.
   static Message adopt(detail::MessageRecord* record) noexcept { return Message(record); }
@@ -110,6 +93,12 @@ class Message {
 
  private:
   explicit Message(detail::MessageRecord* record) noexcept : record_(record) {}
+
+  [[nodiscard]] const detail::MessageExtras& extras() const noexcept {
+    static const auto* none = new detail::MessageExtras();  // never destroyed: read until the process is gone
+    return record_->extras ? *record_->extras : *none;
+  }
+
   detail::MessageRecord* record_;
 };
 

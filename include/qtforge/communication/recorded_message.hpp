@@ -1,7 +1,10 @@
 #pragma once
 // qtforge/communication/recorded_message.hpp: a message as a recording has it.
 
-#include <qtforge/communication/message.hpp>
+#include <qtforge/communication/payload.hpp>
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 
 #include <chrono>
 #include <cstdint>

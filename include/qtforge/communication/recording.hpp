@@ -21,7 +21,8 @@ struct RecorderOptions {
 };
 
 /// Streams messages into a file until it is closed or destroyed. It looks on as a tap does (MessageBus::tap): publishers
-/// never wait for it. What it loses is counted and noted in the file where it is missing.
+/// never wait for it. What it loses is counted and noted in the file where it is missing. Payloads of C++ types are
+/// recorded in their JSON form.
 ///
 /// After a write error (a full disk) it stops: that is logged, counted, and the result of close(); what is in the file
 /// by then can be read.
@@ -78,7 +79,8 @@ class Recorder {
   std::shared_ptr<detail::RecorderCore> core_;
 };
 
-/// Keeps the newest messages in memory, for when something has gone wrong. It looks on as Recorder does.
+/// Keeps the newest messages in memory, for when something has gone wrong. It looks on as Recorder does. Messages that
+/// have bytes or C++ types of a plugin keep its library mapped as long as they are in the ring.
 ///
 /// @par Thread safety  one object from one thread at a time.
 class RingRecorder {

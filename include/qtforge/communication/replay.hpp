@@ -94,10 +94,12 @@ class Replay {
     if (!where.core) return noRuntime();
     PublishArgs args;
     args.topic = topic;
-    args.json = const_cast<boost::json::value*>(recorded.json());
-    args.binary = const_cast<BinaryMessage*>(recorded.binary());
-    args.attachments = &recorded.attachments;
-    args.headers = &recorded.headers;
+    if (recorded.json()) args.payload = {PayloadKind::Json, recorded.json(), nullptr};
+    else args.payload = {PayloadKind::Binary, recorded.binary(), nullptr};
+    PublishExtras extras;
+    extras.attachments = &recorded.attachments;
+    extras.headers = &recorded.headers;
+    args.extras = &extras;
     args.adopt = true;
     Delivery delivery;
     Error error;

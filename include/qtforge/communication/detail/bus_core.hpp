@@ -49,7 +49,9 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       const auto request = RequestTable::numberOf(topic);
       if (request == 0) return reservedError(topic);
       client.sent.add(1, record.number);
-      args.correlation = request;
+      PublishExtras answering;
+      if (!args.extras) args.extras = &answering;
+      args.extras->correlation = request;
       if (state & isTapped) [[unlikely]]
         showTaps(passage, record, args);
       delivery.called += requests_.answer(request, passage.message());
@@ -59,7 +61,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     client.sent.add(1, record.number);
     if (state & isTapped) [[unlikely]]
       showTaps(passage, record, args);
-    if (args.retain) {
+    if (args.extras && args.extras->retain) {
       retain(passage.message());
       entry = index_.find(topic);  // who subscribed before that counts on this publisher
     }
@@ -172,7 +174,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     ThreadRecords::instance().reclaim();
   }
 
-  /// Publishes `args` as a request. `reply` is called once, unless there is an error: that is returned.
+  /// Publishes `args`, which has extras, as a request. `reply` is called once, unless there is an error: that is returned.
   ///
   /// @return the request's number, or
   ///   - Errc::NoResponder    nobody that responds has subscribed the topic
@@ -181,12 +183,13 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   expected<std::uint64_t> request(Client& client, PublishArgs& args, bool waits, Reply reply) {
     const auto number = requests_.add(client, reply);
     const auto topic = RequestTable::topicOf(number);
-    args.replyTo = std::string_view(topic);
-    args.correlation = number;
-    args.waits = waits;
+    auto& extras = *args.extras;
+    extras.replyTo = std::string_view(topic);
+    extras.correlation = number;
+    extras.waits = waits;
     Delivery delivery;
     auto sent = publish(client, args, delivery, Authority::User);
-    if (args.responders > 0) return number;  // one has it, or has answered already
+    if (extras.responders > 0) return number;  // one has it, or has answered already
     if (sent && delivery.dropped > 0)
       sent = Error(Errc::Overflow, "request: a mailbox on \"" + std::string(std::string_view(args.topic)) +
                                        "\" is full and did not take it");
@@ -260,21 +263,26 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
                          PublishArgs& args, Delivery& delivery) {
-    if (args.retain && passage.message().record()->retainedAs <= subscription.retainedUpTo) return {};
+    if (args.extras && args.extras->retain && passage.message().record()->extras->retainedAs <= subscription.retainedUpTo) return {};
     if (subscription.filters() && !wants(subscription, passage, record, args)) return {};
     if (!subscription.responds) return handOver(subscription, passage, record, args, delivery);
-    if (args.waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
+    auto* extras = args.extras;
+    if (extras && extras->waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
       return Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
                                             " would answer on this thread, which waits for the answer");
     const auto before = delivery.receivers();
     auto done = handOver(subscription, passage, record, args, delivery);
-    args.responders += delivery.receivers() - before;
+    if (extras) extras->responders += delivery.receivers() - before;
     return done;
   }
 
-  // The filter may be anybody's code: the GIL is not held for it, unless it is Python's.
+  // Anybody's code is called without the GIL, unless it is Python's.
+  static const Yield* yieldFor(const SubscriptionCore& subscription, const PublishArgs& args) noexcept {
+    return args.extras && !subscription.underGil() ? args.extras->yield : nullptr;
+  }
+
   static bool wants(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, const PublishArgs& args) {
-    const Yield* yield = subscription.underGil() ? nullptr : args.yield;
+    const Yield* yield = yieldFor(subscription, args);
     if (yield) yield->release(yield->self);
     const bool wanted = subscription.wants(record, passage.arrival);
     if (yield) yield->acquire(yield->self);
@@ -310,7 +318,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       return Error(Errc::LimitExceeded, subscription.describe() + ": direct handlers publish to each other " +
                                             std::to_string(maxNestedCalls) + " calls deep; make one of them Queued");
     }
-    const Yield* yield = subscription.underGil() ? nullptr : args.yield;
+    const Yield* yield = yieldFor(subscription, args);
     if (yield) yield->release(yield->self);
     if (subscription.callDirect(record, passage.arrival)) ++delivery.called;
     if (yield) yield->acquire(yield->self);

@@ -8,7 +8,7 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 inline void BusCore::publishInternal(std::string_view topic, boost::json::value payload) {
   PublishArgs args;
   args.topic = topic;
-  args.json = &payload;
+  args.payload = {PayloadKind::Json, &payload, nullptr};
   args.adopt = true;
   Delivery delivery;
   if (auto done = publish(library_, args, delivery, Authority::Library); !done && done.error().code() != Errc::ShuttingDown)

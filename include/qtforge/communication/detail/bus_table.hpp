@@ -27,30 +27,34 @@ struct Yield {
   bool (*interrupted)(void* self) = nullptr;  // after release, asked now and then: whether to wait no longer; may be null
 };
 
-struct PublishArgs {
-  PublishArgs() noexcept {}  // not constexpr: compilers would clear all of it at once, which takes longer
-
-  Text topic;
-  void* publisher = nullptr;  // from makePublisher: then `topic` is not read
-  boost::json::value* json = nullptr;
-  BinaryMessage* binary = nullptr;
-  Attachments* attachments = nullptr;
-  bool adopt = false;  // payload and attachments may be moved from
+/// What most publishes do not need.
+struct PublishExtras {
   Text replyTo;
   const boost::json::object* headers = nullptr;
+  Attachments* attachments = nullptr;
   const Yield* yield = nullptr;
   bool retain = false;
   bool waits = false;             // the publisher waits for an answer
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();  // for a place
   std::uint64_t correlation = 0;  // of the request that this is, or answers
-  std::uint32_t responders = 0;  // out: subscriptions that respond and have it
+  std::uint32_t responders = 0;   // out: subscriptions that respond and have it
+};
+
+struct PublishArgs {
+  PublishArgs() noexcept {}  // not constexpr: compilers would clear all of it at once, which takes longer
+
+  Text topic;
+  void* publisher = nullptr;          // from makePublisher: then `topic` is not read
+  PayloadView payload;
+  MessageRecord* source = nullptr;    // a message whose payload is shared; then `payload` is its
+  bool adopt = false;                 // payload and attachments may be moved from
+  PublishExtras* extras = nullptr;    // may be null
 };
 
 /// A message on its way into a handler. `message` makes the shared record at the first call.
 struct Arrival {
   Text topic;
-  const boost::json::value* json = nullptr;
-  const BinaryMessage* binary = nullptr;
+  PayloadView payload;
   const Attachments* attachments = nullptr;
   void* context = nullptr;
   MessageRecord* (*record)(Arrival* self) = nullptr;  // borrowed
@@ -59,6 +63,26 @@ struct Arrival {
     MessageRecord* shared = record(this);
     shared->references.fetch_add(1, std::memory_order_relaxed);
     return Message::adopt(shared);
+  }
+  [[nodiscard]] const BinaryMessage* binary() const noexcept {
+    return payload.kind == PayloadKind::Binary ? static_cast<const BinaryMessage*>(payload.object) : nullptr;
+  }
+  /// The JSON payload or JSON form; null for others.
+  expected<const boost::json::value*> json() {
+    if (payload.kind == PayloadKind::Json) [[likely]]
+      return static_cast<const boost::json::value*>(payload.object);
+    if (payload.kind != PayloadKind::Typed) return static_cast<const boost::json::value*>(nullptr);
+    return record(this)->json();
+  }
+
+  static Arrival of(const Message& message) noexcept {
+    Arrival made;
+    made.topic = message.topic();
+    made.payload = message.record()->view();
+    made.attachments = &message.attachments();
+    made.context = message.record();
+    made.record = [](Arrival* a) { return static_cast<MessageRecord*>(a->context); };
+    return made;
   }
 };
 

@@ -32,9 +32,13 @@ inline void BusCore::showTaps(Passage& passage, ThreadRecord& record, const Publ
       if (!wants(tap, passage, record, args)) return;
     }
     if (tap.tapEvery > 1 && tap.tapSeen.fetch_add(1, std::memory_order_relaxed) % tap.tapEvery != 0) return;
-    Delivery counts;  // a tap is no receiver
-    // An error says that the executor of the tap has ended, which is not the publisher's concern.
-    static_cast<void>(tap.enqueue(record, passage.message(), args, counts));
+    // What fails here is not the publisher's concern: that a C++ payload cannot be copied, that the tap's executor has ended.
+    const auto failed = guarded({}, [&]() -> expected<void> {
+      Delivery counts;  // a tap is no receiver
+      static_cast<void>(tap.enqueue(record, passage.message(), args, counts));
+      return {};
+    });
+    if (failed != 0) tap.refused.fetch_add(1, std::memory_order_relaxed);
   });
   if (record.callDepth > 0)  // for drain(), as in publish()
     record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);

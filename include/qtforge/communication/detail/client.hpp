@@ -38,7 +38,7 @@ class ShardedCount {
 
 /// Text that stays where it is for the life of the process, each once: names of senders outlive their plugins in the
 /// messages they sent.
-inline std::string_view internName(std::string_view name) {
+inline const std::string& internName(std::string_view name) {
   static auto* mutex = new std::mutex();  // guards names
   static auto* names = new std::set<std::string, std::less<>>();
   std::lock_guard lock(*mutex);
@@ -57,6 +57,7 @@ class Client {
   explicit Client(std::string_view name) : name_(internName(name)) {}
 
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
+  [[nodiscard]] const std::string& internedName() const noexcept { return name_; }
 
   /// Adds the figures of a subscription that has ended.
   void addEnded(const Received& received, const LatencyHistogram* latency) {
@@ -77,7 +78,7 @@ class Client {
   ShardedCount sent;
 
  private:
-  std::string_view name_;
+  const std::string& name_;
   mutable std::mutex mutex_;  // guards all below
   Received ended_;
   LatencyHistogram latency_;

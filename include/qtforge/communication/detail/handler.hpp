@@ -39,10 +39,35 @@ struct PayloadOfImpl<DeducePayload, Handler> : FirstParameter<Handler> {};
 template <class T, class Handler>
 using PayloadOf = typename PayloadOfImpl<T, Handler>::type;
 
-inline Error payloadMismatch(const Arrival& arrival, const char* wanted) {
-  return Error(Errc::PayloadMismatch, std::string("a message on \"") + std::string(std::string_view(arrival.topic)) +
-                                          "\" is " + (arrival.json ? "JSON" : "binary") + ", the handler takes " +
-                                          wanted);
+inline Error payloadMismatch(const Arrival& arrival, const std::string& wanted) {
+  return Error(Errc::PayloadMismatch, "a message on \"" + std::string(std::string_view(arrival.topic)) + "\" is " +
+                                          describe(arrival.payload) + ", the handler takes " + wanted);
+}
+
+/// Calls `f` with the payload itself if it is a T, else with a T made of its JSON.
+template <class T, class F>
+expected<void> withConverted(Arrival& arrival, F&& f) {
+  if constexpr (SharedAsItself<T>) {
+    if (arrival.payload.kind == PayloadKind::Typed && sameType(*arrival.payload.type, PayloadTypeOf<T>::table())) {
+      f(*static_cast<const T*>(arrival.payload.object));
+      return {};
+    }
+  }
+  if constexpr (boost::json::has_value_to<T>::value) {
+    const auto json = arrival.json();
+    if (!json) return json.error();
+    if (!*json) return payloadMismatch(arrival, boost::core::type_name<T>());
+    const auto value = boost::json::try_value_to<T>(**json);
+    if (!value)
+      return payloadMismatch(arrival, boost::core::type_name<T>() + ", of which its JSON has not the shape: " +
+                                          value.error().message());
+    f(*value);
+    return {};
+  } else {
+    static_assert(SharedAsItself<T>, "handlers take Message, BinaryMessage, boost::json::value, or what "
+                                     "boost::json::value_to makes of it");
+    return payloadMismatch(arrival, boost::core::type_name<T>());
+  }
 }
 
 /// Calls `f` with the payload as T.
@@ -50,20 +75,22 @@ template <class T, class F>
 expected<void> withPayload(Arrival& arrival, F&& f) {
   if constexpr (std::is_same_v<T, Message>) {
     f(arrival.message());
+    return {};
   } else if constexpr (std::is_same_v<T, BinaryMessage>) {
-    if (!arrival.binary) return payloadMismatch(arrival, "BinaryMessage");
-    f(*arrival.binary);
+    const auto* binary = arrival.binary();
+    if (!binary) return payloadMismatch(arrival, "BinaryMessage");
+    f(*binary);
+    return {};
+  } else if constexpr (std::is_same_v<T, boost::json::value>) {
+    const auto json = arrival.json();
+    if (!json) [[unlikely]]
+      return json.error();
+    if (!*json) return payloadMismatch(arrival, "JSON");
+    f(**json);
+    return {};
   } else {
-    if (!arrival.json) return payloadMismatch(arrival, "JSON");
-    if constexpr (std::is_same_v<T, boost::json::value>) {
-      f(*arrival.json);
-    } else {
-      const auto value = boost::json::try_value_to<T>(*arrival.json);
-      if (!value) return payloadMismatch(arrival, "JSON of another shape");
-      f(*value);
-    }
+    return withConverted<T>(arrival, std::forward<F>(f));
   }
-  return {};
 }
 
 /// What a handler says beforehand of what it wants; specialised in filter.hpp.

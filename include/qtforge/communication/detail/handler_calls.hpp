@@ -34,14 +34,14 @@ class HandlerCalls {
    public:
     Call(ThreadRecord& record, HandlerCalls& calls) : record_(record), calls_(calls) {
       record_.calls[record_.callDepth++].store(&calls, std::memory_order_release);
-      ThreadRecords::instance().lightBarrier();
+      record_.lightBarrier();
       open_ = !calls.closed();
     }
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
     ~Call() {
       record_.calls[--record_.callDepth].store(nullptr, std::memory_order_release);
-      ThreadRecords::instance().lightBarrier();
+      record_.lightBarrier();
       if (record_.deferred) [[unlikely]]
         resumeDeferred(record_);
       if (calls_.closed()) {

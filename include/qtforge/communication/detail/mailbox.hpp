@@ -253,7 +253,7 @@ class Mailbox {
 
   MessageRecord* pop() {
     MessageRecord* record = ring_[first_];
-    if (places_) places_->remove(record->topic);
+    if (places_) places_->remove(record->topic());
     first_ = (first_ + 1) % ring_.size();
     ++popped_;
     --count_;

@@ -5,41 +5,108 @@
 #include <qtforge/communication/detail/thread_record.hpp>
 #include <qtforge/communication/message.hpp>
 
-#include <boost/json/object.hpp>
-
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <span>
 #include <utility>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// A record and its topic in one allocation.
-inline MessageRecord* makeRecord(std::string_view topic, ThreadRecord& maker) {
-  void* memory = ::operator new(sizeof(MessageRecord) + topic.size());
+/// What a record is made for.
+struct RecordPlan {
+  std::string_view topic;
+  bool extras = false;
+  std::size_t payloadSize = sizeof(boost::json::value);
+  std::size_t payloadAlignment = alignof(boost::json::value);
+};
+
+inline constexpr std::size_t cacheLine = 64;
+inline constexpr std::size_t largestSpare = 4;       // cache lines
+inline constexpr std::uint32_t mostSpare = 1024;     // blocks per thread, and messages that are left to one
+
+/// Ends what the record holds; its memory stays.
+inline void endContents(MessageRecord& record) {
+  auto* extras = record.extras;
+  if (!extras || !extras->source) {
+    auto* payload = const_cast<void*>(record.payload);
+    if (record.kind == PayloadKind::Json) std::destroy_at(static_cast<boost::json::value*>(payload));
+    else if (record.kind == PayloadKind::Binary) std::destroy_at(static_cast<BinaryMessage*>(payload));
+    else if (record.kind == PayloadKind::Typed) extras->type->destroy(payload);
+  }
+  if (!extras) return;
+  delete extras->json.load(std::memory_order_acquire);
+  if (extras->source) Message::adopt(extras->source);
+  Lease* lease = extras->lease;
+  std::destroy_at(extras);
+  if (lease) lease->release();
+}
+
+inline void destroyRecord(MessageRecord* record) {
+  endContents(*record);
+  ::operator delete(record);
+}
+
+/// Memory for a record, if possible of one that was left to the calling thread, the owner of `maker`.
+inline void* recordMemory(std::size_t lines, ThreadRecord& maker) {
+  if (auto* spare = maker.spare) {
+    const bool fits = spare->lines == lines;
+    maker.spare = spare->next;
+    --maker.spareCount;
+    if (fits) return spare;
+    ::operator delete(spare);
+  }
+  return ::operator new(lines * cacheLine);
+}
+
+/// A record with its topic and extras. `payload` points to the place for the payload, of which there is none yet.
+inline MessageRecord* makeRecord(const RecordPlan& plan, ThreadRecord& maker) {
+  const auto roundUp = [](std::size_t size, std::size_t alignment) { return (size + alignment - 1) / alignment * alignment; };
+  const auto extrasAt = roundUp(sizeof(MessageRecord) + plan.topic.size(), alignof(MessageExtras));
+  const auto payloadAt = extrasAt + (plan.extras ? sizeof(MessageExtras) : 0);
+  const auto slack = plan.payloadAlignment > alignof(MessageExtras) ? plan.payloadAlignment : 0;
+  const auto lines = (payloadAt + slack + plan.payloadSize + cacheLine - 1) / cacheLine;
+  void* memory = recordMemory(lines, maker);
   auto* record = new (memory) MessageRecord();
-  char* text = static_cast<char*>(memory) + sizeof(MessageRecord);
-  std::memcpy(text, topic.data(), topic.size());
-  record->topic = {text, topic.size()};
+  auto* bytes = static_cast<char*>(memory);
+  std::memcpy(bytes + sizeof(MessageRecord), plan.topic.data(), plan.topic.size());
+  record->topicSize = static_cast<std::uint8_t>(plan.topic.size());
+  record->lines = lines <= largestSpare ? static_cast<std::uint8_t>(lines) : std::uint8_t(0);
   record->maker = &maker;
-  record->destroy = [](MessageRecord* self) {
-    self->~MessageRecord();
-    ::operator delete(self);
-  };
+  record->destroy = &destroyRecord;
+  if (plan.extras) record->extras = new (bytes + extrasAt) MessageExtras();
+  record->payload = reinterpret_cast<void*>(
+      roundUp(reinterpret_cast<std::uintptr_t>(bytes + payloadAt), std::max<std::size_t>(1, plan.payloadAlignment)));
   return record;
+}
+
+/// Ends the dead messages that were left to the calling thread, the owner of `mine`, and keeps some of their memory.
+inline void takeReturned(ThreadRecord& mine) {
+  if (!mine.returned.load(std::memory_order_relaxed)) [[likely]]
+    return;
+  mine.returnedCount.store(0, std::memory_order_relaxed);
+  auto* dead = mine.returned.exchange(nullptr, std::memory_order_acquire);
+  while (dead) {
+    auto* next = dead->next;
+    if (dead->lines == 0 || mine.spareCount >= mostSpare) {
+      destroyRecord(dead);
+    } else {
+      endContents(*dead);
+      dead->next = mine.spare;
+      mine.spare = dead;
+      ++mine.spareCount;
+    }
+    dead = next;
+  }
 }
 
 /// Frees the dead messages that were left to the thread of `record`; on any thread.
 inline void freeReturned(ThreadRecord& record) {
-  if (!record.returned.load(std::memory_order_relaxed)) [[likely]]
-    return;
+  if (!record.returned.load(std::memory_order_relaxed)) return;
   record.returnedCount.store(0, std::memory_order_relaxed);
   auto* dead = record.returned.exchange(nullptr, std::memory_order_acquire);
-  while (dead) {
-    auto* next = dead->next;
-    dead->destroy(dead);
-    dead = next;
-  }
+  while (dead) destroyRecord(std::exchange(dead, dead->next));
 }
 
 /// Frees what was left to any thread: once messages come no longer thick.
@@ -64,7 +131,7 @@ class ReturnMessages {
     if (maker_ != record->maker) flush();
     if (!first_) {
       maker_ = record->maker;
-      if (maker_->returnedCount.load(std::memory_order_relaxed) >= mostReturned) return;
+      if (maker_->returnedCount.load(std::memory_order_relaxed) >= mostSpare) return;
       last_ = record;
     }
     record->next = std::exchange(first_, message.release());
@@ -72,10 +139,11 @@ class ReturnMessages {
   }
 
  private:
-  static constexpr std::uint32_t mostReturned = 1024;  // to one thread, which may be waiting for a place in a mailbox
-
   static bool onlyMemory(const MessageRecord& record) noexcept {
-    return std::holds_alternative<boost::json::value>(record.payload) && record.attachments.empty();
+    if (!record.extras) return record.kind == PayloadKind::Json;
+    const auto& extras = *record.extras;
+    if (extras.source || !extras.attachments.empty()) return false;
+    return record.kind == PayloadKind::Json || (record.kind == PayloadKind::Typed && extras.type->onlyMemory);
   }
 
   void flush() {
@@ -105,17 +173,19 @@ inline void prefetch(const void* address) noexcept {
 /// Starts to load what later messages of a batch need, while the one at `at` is handled: another thread wrote them, and
 /// each is three steps deep.
 inline void prefetchAhead(std::span<const Message> batch, std::size_t at) noexcept {
-  constexpr std::size_t recordsAhead = 12, tablesAhead = 6, keysAhead = 3, line = 64;
+  constexpr std::size_t recordsAhead = 12, tablesAhead = 6, keysAhead = 3;
   if (at + recordsAhead < batch.size()) {
     const auto* record = reinterpret_cast<const char*>(batch[at + recordsAhead].record());
-    for (std::size_t i = 0; i < sizeof(MessageRecord); i += line) prefetch(record + i);
+    for (std::size_t i = 0; i < 2; ++i) prefetch(record + i * cacheLine);
   }
   const auto objectOf = [&](std::size_t ahead) -> const boost::json::object* {
-    const auto* json = at + ahead < batch.size() ? batch[at + ahead].json() : nullptr;
-    return json ? json->if_object() : nullptr;
+    if (at + ahead >= batch.size()) return nullptr;
+    const auto* record = batch[at + ahead].record();
+    return record->kind == PayloadKind::Json ? static_cast<const boost::json::value*>(record->payload)->if_object()
+                                             : nullptr;
   };
   if (const auto* object = objectOf(tablesAhead); object && !object->empty())
-    for (std::size_t i = 0; i < 3; ++i) prefetch(reinterpret_cast<const char*>(object->begin()) + i * line);
+    for (std::size_t i = 0; i < 3; ++i) prefetch(reinterpret_cast<const char*>(object->begin()) + i * cacheLine);
   if (const auto* object = objectOf(keysAhead); object && object->size() <= 8)
     for (const auto& member : *object) prefetch(member.key().data());
 }

@@ -10,53 +10,109 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 /// One publish on its way: the payload as it is, and as a shared message once somebody needs that.
 class Passage {
  public:
-  Passage(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record)
-      : arrival{topic, args.json, args.binary, args.attachments, this,
-                [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(*a); }},
-        client_(client),
-        args_(args),
-        thread_(record) {}
+  Passage(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record) noexcept
+      : client_(client), args_(args), thread_(record) {
+    arrival.topic = topic;
+    arrival.payload = args.payload;
+    arrival.attachments = args.extras ? args.extras->attachments : nullptr;
+    arrival.context = this;
+    arrival.record = [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(); };
+  }
   Passage(const Passage&) = delete;
   Passage& operator=(const Passage&) = delete;
 
   const Message& message() {
-    shared(arrival);
+    shared();
     return message_;
   }
 
   Arrival arrival;
 
  private:
-  MessageRecord* shared(Arrival& a) {
+  MessageRecord* shared() {
     if (message_.record()) return message_.record();
-    freeReturned(thread_);
-    Message owner = Message::adopt(makeRecord(a.topic, thread_));
-    MessageRecord* made = owner.record();
-    if (args_.binary) made->payload = args_.adopt ? std::move(*args_.binary) : *args_.binary;
-    else if (args_.json) made->payload = takeJson();
-    if (args_.attachments) {
-      if (args_.adopt) made->attachments = std::move(*args_.attachments);
-      else made->attachments = *args_.attachments;
-    }
-    if (args_.headers) made->headers = *args_.headers;
-    made->replyTo = std::string(std::string_view(args_.replyTo));
-    made->correlation = args_.correlation;
+    takeReturned(thread_);
+    MessageRecord* made = makeRecord(plan(), thread_);
+    Message owner = Message::adopt(made);
+    made->sender = &client_.internedName();
     made->id = (thread_.number << 40) + ++thread_.messages;
     made->time = std::chrono::system_clock::now();
-    made->sender = client_.name();
+    if (made->extras && args_.extras) fillExtras(*made->extras, *args_.extras);
+    if (args_.source) sharePayload(*made);
+    else takePayload(*made);
     message_ = std::move(owner);
-    a.topic = made->topic;
-    a.json = std::get_if<boost::json::value>(&made->payload);
-    a.binary = std::get_if<BinaryMessage>(&made->payload);
-    a.attachments = &made->attachments;
+    arrival.topic = made->topic();
+    arrival.payload = made->view();
+    if (made->extras) arrival.attachments = &made->extras->attachments;
     return made;
   }
 
-  boost::json::value takeJson() {
+  [[nodiscard]] RecordPlan plan() const noexcept {
+    RecordPlan plan{arrival.topic, args_.source || args_.payload.kind == PayloadKind::Typed || hasExtras()};
+    if (args_.source) {
+      plan.payloadSize = 0;
+    } else if (args_.payload.kind == PayloadKind::Binary) {
+      plan.payloadSize = sizeof(BinaryMessage);
+      plan.payloadAlignment = alignof(BinaryMessage);
+    } else if (args_.payload.kind == PayloadKind::Typed) {
+      plan.payloadSize = args_.payload.type->size;
+      plan.payloadAlignment = args_.payload.type->alignment;
+    }
+    return plan;
+  }
+
+  [[nodiscard]] bool hasExtras() const noexcept {
+    const auto* given = args_.extras;
+    return given && (given->retain || given->correlation != 0 || given->replyTo.size > 0 || given->headers ||
+                     (given->attachments && !given->attachments->empty()));
+  }
+
+  void fillExtras(MessageExtras& to, PublishExtras& from) const {
+    if (from.attachments) {
+      if (args_.adopt) to.attachments = std::move(*from.attachments);
+      else to.attachments = *from.attachments;
+    }
+    if (from.headers) to.headers = *from.headers;
+    to.replyTo = std::string(std::string_view(from.replyTo));
+    to.correlation = from.correlation;
+  }
+
+  // Of a message that was published before.
+  void sharePayload(MessageRecord& made) const {
+    args_.source->references.fetch_add(1, std::memory_order_relaxed);
+    made.extras->source = args_.source;
+    made.extras->type = args_.payload.type;
+    made.payload = args_.payload.object;
+    made.kind = args_.payload.kind;
+  }
+
+  void takePayload(MessageRecord& made) const {
+    void* place = const_cast<void*>(made.payload);
+    void* given = const_cast<void*>(args_.payload.object);
+    switch (args_.payload.kind) {
+      case PayloadKind::Json: takeJson(place, *static_cast<boost::json::value*>(given)); break;
+      case PayloadKind::Binary:
+        if (args_.adopt) new (place) BinaryMessage(std::move(*static_cast<BinaryMessage*>(given)));
+        else new (place) BinaryMessage(*static_cast<const BinaryMessage*>(given));
+        break;
+      case PayloadKind::Typed: {
+        const auto* type = args_.payload.type;
+        Error error;
+        if (type->construct(place, given, args_.adopt, sinkInto(error)) != 0) throw Exception(error);
+        made.extras->type = type;
+        made.extras->lease = type->retainLease();
+        break;
+      }
+      case PayloadKind::None: return;
+    }
+    made.kind = args_.payload.kind;
+  }
+
+  void takeJson(void* place, boost::json::value& given) const {
     // A value on a memory resource of the caller's own must not outlive it.
-    const bool ours = args_.json->storage().get() == boost::json::storage_ptr().get();
-    if (args_.adopt && ours) return std::move(*args_.json);
-    return boost::json::value(*args_.json, boost::json::storage_ptr());
+    const bool ours = given.storage().get() == boost::json::storage_ptr().get();
+    if (args_.adopt && ours) new (place) boost::json::value(std::move(given));
+    else new (place) boost::json::value(std::as_const(given), boost::json::storage_ptr());
   }
 
   Client& client_;

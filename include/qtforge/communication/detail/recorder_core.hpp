@@ -31,7 +31,8 @@ struct MessageStore {
 /// Messages are pulled from the tap's mailbox, by a task that its first message posts, or by who needs them at once: so
 /// all that was published before close() is in the store after it, whatever the executor does.
 ///
-/// @par Thread safety  any thread. Its lock is taken before the mailbox's; nothing of others is called or freed under it.
+/// @par Thread safety  any thread. Its lock is taken before the mailbox's; nothing of others is called or freed under it,
+///                     but the conversions of C++ payloads to JSON.
 class RecorderCore : public std::enable_shared_from_this<RecorderCore> {
  public:
   RecorderCore(std::vector<std::string> patterns, boost::asio::any_io_executor executor, std::unique_ptr<MessageStore> store)

@@ -39,10 +39,15 @@ class FileStore final : public MessageStore {
   }
 
   void add(const Message& message) {
-    if (const char* why = appendFrame(lines_, MessageFrame(message)))
-      lost(1, "a message on \"" + std::string(message.topic()) + "\": " + why);
-    else
-      ++collected_;
+    const auto refused = [&](std::string_view why) {
+      lost(1, "a message on \"" + std::string(message.topic()) + "\": " + std::string(why));
+    };
+    try {
+      if (const char* why = appendFrame(lines_, MessageFrame(message))) refused(why);
+      else ++collected_;
+    } catch (const Exception& e) {  // a C++ type's conversion to JSON
+      refused(e.error().message());
+    }
     if (lines_.size() >= enough) write();
   }
 

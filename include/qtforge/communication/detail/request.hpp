@@ -10,6 +10,7 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 
 class AwaitedReply {
  public:
+  /// @param args  with extras
   /// @return the answer, or
   ///   - Errc::TimedOut
   ///   - the errors of BusCore::request
@@ -17,12 +18,13 @@ class AwaitedReply {
   static expected<Message> request(BusCore& bus, Client& client, PublishArgs& args, std::chrono::nanoseconds timeout) {
     AwaitedReply awaited;
     const auto deadline = std::chrono::steady_clock::now() + timeout;
-    args.deadline = deadline;
+    args.extras->deadline = deadline;
     const auto number = bus.request(client, args, true, {&awaited, &AwaitedReply::done});
     if (!number) return number.error();
-    if (args.yield) args.yield->release(args.yield->self);
+    const Yield* yield = args.extras->yield;
+    if (yield) yield->release(yield->self);
     auto result = awaited.wait(bus, *number, args, deadline, timeout);
-    if (args.yield) args.yield->acquire(args.yield->self);
+    if (yield) yield->acquire(yield->self);
     return result;
   }
 
@@ -41,7 +43,7 @@ class AwaitedReply {
   expected<Message> wait(BusCore& bus, std::uint64_t number, const PublishArgs& args,
                          std::chrono::steady_clock::time_point deadline, std::chrono::nanoseconds timeout) {
     std::unique_lock lock(mutex_);
-    if (!waitUntil(lock, deadline, args.yield)) {
+    if (!waitUntil(lock, deadline, args.extras->yield)) {
       lock.unlock();
       if (bus.forgetRequest(number))
         return Error(Errc::TimedOut,

@@ -16,20 +16,28 @@ decltype(auto) withPublishArgs(PublishArgs& args, T&& value, F&& f) {
   using Plain = std::remove_cvref_t<T>;
   args.adopt = !std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>;
   if constexpr (std::is_same_v<Plain, boost::json::value>) {
-    args.json = const_cast<boost::json::value*>(&value);  // only written when `adopt`
+    args.payload = {PayloadKind::Json, &value, nullptr};
     return f(args);
   } else if constexpr (std::is_same_v<Plain, BinaryMessage>) {
-    args.binary = const_cast<BinaryMessage*>(&value);
+    args.payload = {PayloadKind::Binary, &value, nullptr};
     return f(args);
   } else if constexpr (std::is_same_v<Plain, Message>) {
+    PublishExtras extras;
+    if (!args.extras) args.extras = &extras;
+    args.extras->attachments = const_cast<Attachments*>(&value.attachments());  // copied
     args.adopt = false;
-    args.json = const_cast<boost::json::value*>(value.json());
-    args.binary = const_cast<BinaryMessage*>(value.binary());
-    args.attachments = const_cast<Attachments*>(&value.attachments());
+    const auto* record = value.record();
+    args.payload = record->view();
+    args.source = record->extras && record->extras->source ? record->extras->source : value.record();
+    return f(args);
+  } else if constexpr (SharedAsItself<Plain>) {
+    static_assert(std::copy_constructible<Plain> || !std::is_lvalue_reference_v<T>,
+                  "this type cannot be copied: move it into the message");
+    args.payload = {PayloadKind::Typed, &value, &PayloadTypeOf<Plain>::table()};
     return f(args);
   } else {
     auto json = boost::json::value_from(std::forward<T>(value));
-    args.json = &json;
+    args.payload = {PayloadKind::Json, &json, nullptr};
     args.adopt = true;
     return f(args);
   }

@@ -20,7 +20,7 @@ class RetainedMessages {
 
   /// @return what it replaces; may be empty
   [[nodiscard]] Message keep(const Message& message) {
-    message.record()->retainedAs = ++count_;
+    message.record()->extras->retainedAs = ++count_;
     auto [place, added] = last_.try_emplace(std::string(message.topic()), message);
     return added ? Message::adopt(nullptr) : std::exchange(place->second, message);
   }
@@ -36,7 +36,7 @@ class RetainedMessages {
       return std::next(at);
     });
     std::sort(found.begin(), found.end(), [](const Message& a, const Message& b) {
-      return a.record()->retainedAs < b.record()->retainedAs;
+      return a.record()->extras->retainedAs < b.record()->extras->retainedAs;
     });
     return found;
   }

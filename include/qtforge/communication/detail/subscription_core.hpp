@@ -4,8 +4,7 @@
 #include <qtforge/communication/detail/client.hpp>
 #include <qtforge/communication/detail/handler_calls.hpp>
 #include <qtforge/communication/detail/latency.hpp>
-#include <qtforge/communication/detail/mailbox.hpp>
-#include <qtforge/communication/detail/message_record.hpp>
+#include <qtforge/communication/detail/turn.hpp>
 
 #include <thread>
 
@@ -76,7 +75,7 @@ class SubscriptionCore : private Deferred {
   /// Gives it what was retained before, `first`, and lets its consumer begin. Once, when publishers can see it.
   void start(std::vector<Message> first) {
     std::erase_if(first, [&](const Message& message) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       return !wants(ThreadRecords::mine(), arrival);
     });
     if (delivery == DeliveryMode::Queued) {
@@ -84,7 +83,7 @@ class SubscriptionCore : private Deferred {
       return;
     }
     for (const auto& message : first) {
-      Arrival arrival = arrivalOf(message);
+      Arrival arrival = Arrival::of(message);
       if (ThreadRecords::mine().callDepth < maxNestedCalls) callDirect(ThreadRecords::mine(), arrival);
     }
   }
@@ -120,9 +119,12 @@ class SubscriptionCore : private Deferred {
         return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
                                               " messages is full, and only this thread could empty it");
       }
-      const auto deadline =
-          std::min(std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_), args.deadline);
-      const Yield* yield = args.yield;
+      auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_);
+      const Yield* yield = nullptr;
+      if (args.extras) {
+        deadline = std::min(deadline, args.extras->deadline);
+        yield = args.extras->yield;
+      }
       if (yield) yield->release(yield->self);
       put = mailbox_.putWithin(message, deadline);
       if (yield) yield->acquire(yield->self);
@@ -188,19 +190,8 @@ class SubscriptionCore : private Deferred {
   std::atomic<std::uint64_t> refused{0};  // direct calls not made: nested too deeply
 
  private:
-  static constexpr std::size_t largestBatch = 64;  // messages per lock of the mailbox
-  static constexpr std::size_t batchesPerTurn = 16;
-  static constexpr std::size_t worthReturning = 8;  // smaller batches: messages are rare, and freed at once
-  // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
-  static constexpr std::chrono::milliseconds turnLimit{10};
-
   ~SubscriptionCore() {
     delete latency_.load(std::memory_order_relaxed);
-  }
-
-  static Arrival arrivalOf(const Message& message) {
-    return {message.topic(),        message.json(),   message.binary(),
-            &message.attachments(), message.record(), [](Arrival* a) { return static_cast<MessageRecord*>(a->context); }};
   }
 
   expected<void> overflowed(Delivery& counts, const char* why) {
@@ -281,7 +272,7 @@ class SubscriptionCore : private Deferred {
     release();
   }
 
-  // One turn on the executor: some batches, then again or until the next message.
+  // On the executor: some batches, then again or until the next message.
   void turn() {
     ThreadRecord& record = ThreadRecords::mine();
     if (record.callDepth == maxNestedCalls)  // handlers that run their executor themselves, one inside the other
@@ -290,76 +281,21 @@ class SubscriptionCore : private Deferred {
     {
       HandlerCalls::Call call(record, calls_);
       if (call) {
-        Turn turn(*this, record);
+        Turn turn(mailbox_, consumer_, record, [&](const Message& message) {
+          if (closed()) return false;
+          if (latencyEnabled().load(std::memory_order_relaxed)) measure(message);
+          Arrival arrival = Arrival::of(message);
+          handle(arrival, record.number);
+          return true;
+        });
         if (calls_.table().batch) calls_.table().batch(calls_.self(), &turn);
-        else while (turn.next(&turn)) {}
-        more = turn.cut;
+        else while (turn.handleNext()) {}
+        more = turn.cut();
       }
     }
     if (more) schedule();
     release();
   }
-
-  struct Turn : Batch {
-    Turn(SubscriptionCore& core, const ThreadRecord& record) : Batch{this, &step}, subscription(core), thread(record) {}
-
-    static bool step(Batch* self) {
-      auto& turn = *static_cast<Turn*>(self->context);
-      return turn.handleNext();
-    }
-
-    bool handleNext() {
-      auto& messages = subscription.batch_;
-      if (at == messages.size()) {
-        if (batches > 0) {
-          const bool slow = std::chrono::steady_clock::now() - begin > turnLimit;
-          auto& size = subscription.batchSize_;
-          size = slow ? std::max<std::size_t>(1, size / 2) : std::min(largestBatch, size * 2);
-          cut = slow || batches == batchesPerTurn;
-          if (cut) {
-            subscription.returned_ = returned;
-            subscription.mailbox_.wakePublishers();
-            return false;
-          }
-        }
-        ++batches;
-        at = 0;
-        letGo(messages);
-        if (!subscription.mailbox_.take(messages, subscription.batchSize_)) {
-          if (returned) freeAllReturned();  // what is the consumer's may be another turn's already
-          return false;
-        }
-      }
-      if (subscription.closed()) {
-        messages.clear();
-        return false;
-      }
-      prefetchAhead(messages, at);
-      const Message& message = messages[at++];
-      if (latencyEnabled().load(std::memory_order_relaxed)) subscription.measure(message);
-      Arrival arrival = arrivalOf(message);
-      subscription.handle(arrival, thread.number);
-      return true;
-    }
-
-    // Ends the consumer's hold on what it has handled.
-    void letGo(std::vector<Message>& handled) {
-      if (handled.size() >= worthReturning) {
-        returned = true;
-        ReturnMessages home(thread);
-        for (auto& message : handled) home.add(std::move(message));
-      }
-      handled.clear();
-    }
-
-    SubscriptionCore& subscription;
-    const ThreadRecord& thread;
-    std::size_t at = subscription.batch_.size();
-    std::size_t batches = 0;
-    const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
-    bool returned = std::exchange(subscription.returned_, false);  // messages were left to their makers
-    bool cut = false;
-  };
 
   static void resumeTurn(Deferred* self) {
     auto* subscription = static_cast<SubscriptionCore*>(self);
@@ -381,9 +317,7 @@ class SubscriptionCore : private Deferred {
   const std::int64_t blockTimeout_;
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
-  std::vector<Message> batch_;   // the consumer's
-  std::size_t batchSize_ = 1;    // likewise: grows while the handler is quick
-  bool returned_ = false;        // likewise: see Turn, from one to the next
+  Consumer consumer_;  // one at a time
   std::atomic<std::uint32_t> executorUses_{0};
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> detached_{false};

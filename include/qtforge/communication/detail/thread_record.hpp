@@ -48,11 +48,17 @@ struct alignas(64) ThreadRecord {
   std::uint64_t messages = 0;   // made by this thread
   std::atomic<std::uint64_t> nested{0};  // publishes from inside handlers
   std::uint64_t number = 0;     // of this record, unique
+  bool fences = true;           // without membarrier
   std::atomic<bool> used{false};
   ThreadRecord* next = nullptr;               // immutable once linked
   HandlerCalls* waitingFor = nullptr;         // guarded by ThreadRecords::waitMutex()
   std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
   std::atomic<std::uint32_t> returnedCount{0};    // about
+  MessageRecord* spare = nullptr;                 // memory of dead messages, for the next ones
+  std::uint32_t spareCount = 0;
+
+  /// Orders this thread's mark before its following reads, against heavyBarrier() of others.
+  void lightBarrier() const noexcept;
 };
 
 /// All records of this binary and what waits to be freed. Lives as long as the process.
@@ -70,14 +76,7 @@ class ThreadRecords {
     return instance().attach();
   }
 
-  /// Orders this thread's mark before its following reads, against heavyBarrier() of others.
-  void lightBarrier() const noexcept {
-    if (asymmetric_) [[likely]]
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-    else
-      fullFence();
-  }
-
+  /// Makes what all threads did before visible here, against lightBarrier() of theirs.
   void heavyBarrier() const noexcept {
 #if defined(QTFORGE_DETAIL_MEMBARRIER)
     if (asymmetric_) {
@@ -86,6 +85,10 @@ class ThreadRecords {
     }
 #endif
     fullFence();
+  }
+
+  void fullFence() const noexcept {
+    fence_.fetch_add(0, std::memory_order_seq_cst);  // a fence that ThreadSanitizer understands
   }
 
   /// Calls `free(object)` once no thread reads what it could see now.
@@ -168,10 +171,6 @@ class ThreadRecords {
 #endif
   }
 
-  void fullFence() const noexcept {
-    fence_.fetch_add(0, std::memory_order_seq_cst);  // a fence that ThreadSanitizer understands
-  }
-
   ThreadRecord& attach() {
     ThreadRecord* record = nullptr;
     for (record = head_.load(std::memory_order_acquire); record; record = record->next) {
@@ -181,6 +180,7 @@ class ThreadRecords {
     if (!record) {
       record = new ThreadRecord();
       record->used.store(true, std::memory_order_relaxed);
+      record->fences = !asymmetric_;
       record->number = count_.fetch_add(1, std::memory_order_relaxed) + 1;
       record->next = head_.load(std::memory_order_relaxed);
       while (!head_.compare_exchange_weak(record->next, record, std::memory_order_acq_rel)) {}
@@ -191,8 +191,8 @@ class ThreadRecords {
     return *record;
   }
 
-  static inline thread_local ThreadRecord* current_ = nullptr;
-  static inline thread_local bool ended_ = false;
+  static inline constinit thread_local ThreadRecord* current_ = nullptr;
+  static inline constinit thread_local bool ended_ = false;
   static inline thread_local Lease lease_{nullptr};
 
   std::atomic<ThreadRecord*> head_{nullptr};
@@ -205,6 +205,13 @@ class ThreadRecords {
   std::mutex waitMutex_;
 };
 
+inline void ThreadRecord::lightBarrier() const noexcept {
+  if (fences) [[unlikely]]
+    ThreadRecords::instance().fullFence();
+  else
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
 /// While it lives, nothing that this thread finds in a shared structure is freed. Nests.
 class ReadSection {
  public:
@@ -212,7 +219,7 @@ class ReadSection {
     if (record_.readDepth++ == 0) {
       auto& records = ThreadRecords::instance();
       record_.epoch.store(records.epoch(), std::memory_order_release);
-      records.lightBarrier();
+      record_.lightBarrier();
     }
   }
   ReadSection(const ReadSection&) = delete;

@@ -101,7 +101,7 @@ struct ExecutorFunctions {
       case Kind::Json: return toPythonValue(*static_cast<const boost::json::value*>(argument.data), gil);
       case Kind::Binary: {
         Arrival arrival;
-        arrival.binary = static_cast<const BinaryMessage*>(argument.data);
+        arrival.payload = {qtforge::detail::PayloadKind::Binary, argument.data, nullptr};
         return payloadOf(arrival, gil);
       }
     }

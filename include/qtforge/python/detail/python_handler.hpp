@@ -9,12 +9,16 @@ namespace qtforge::inline QTFORGE_ABI::python::detail {
 using qtforge::detail::Arrival;
 
 /// A payload as handlers get it: dict, list, scalar, or a BinaryMessage. Null with a Python error set.
-inline Ref payloadOf(const Arrival& arrival, const Gil& gil) {
-  if (arrival.json)
-    return toPython(*arrival.json, arrival.attachments ? *arrival.attachments : Attachments(), gil);
+inline Ref payloadOf(Arrival& arrival, const Gil& gil) {
+  const auto json = arrival.json();
+  if (!json) {
+    raise(json.error(), gil);
+    return {};
+  }
+  if (*json) return toPython(**json, arrival.attachments ? *arrival.attachments : Attachments(), gil);
   static PyObject* type = nullptr;
   if (!imported(type, "qtforge.communication", "BinaryMessage", gil)) return {};
-  const auto& binary = *arrival.binary;
+  const auto& binary = *arrival.binary();
   const Ref view = viewOf(binary.data, gil);
   const Ref shape = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(binary.shape.size())));
   if (!view || !shape) return {};

@@ -1,0 +1,219 @@
+#pragma once
+// qtforge/python/detail/bridge_publish.hpp: the bus for Python: publishing, requests and their answers.
+
+#include <qtforge/python/bridge.hpp>
+#include <qtforge/python/detail/python_handler.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+inline const qtforge::detail::Root& root() { return qtforge::detail::processRoot(); }
+
+/// Lets a publisher's or waiter's GIL go while it waits.
+struct GilYield {
+  qtforge::detail::Yield yield{this, [](void* self) { static_cast<GilYield*>(self)->state = PyEval_SaveThread(); },
+                               [](void* self) { orStay([&] { PyEval_RestoreThread(static_cast<GilYield*>(self)->state); }); },
+                               [](void* self) { return static_cast<GilYield*>(self)->signalled(); }};
+  PyThreadState* state = nullptr;
+
+  // Whether a Python signal handler raised: Ctrl-C. The Python error is set then.
+  bool signalled() {
+    yield.acquire(this);
+    const bool raised = PyErr_CheckSignals() != 0;
+    yield.release(this);
+    return raised;
+  }
+};
+
+/// The plugin whose code runs, else the one whose module the running Python function belongs to; may be null.
+inline std::shared_ptr<PluginContext> callingPlugin(const Gil&) {
+  if (auto* context = PluginScope::current()) return context->shared_from_this();
+  PyObject* globals = PyEval_GetGlobals();
+  PyObject* name = globals ? PyDict_GetItemString(globals, "__name__") : nullptr;
+  Py_ssize_t size = 0;
+  const char* text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : nullptr;
+  if (text) return Interpreter::find()->pluginOfModule({text, static_cast<std::size_t>(size)});
+  PyErr_Clear();
+  return nullptr;
+}
+
+inline std::optional<std::string_view> textArgument(PyObject* object, const char* what) {
+  Py_ssize_t size = 0;
+  const char* data = PyUnicode_Check(object) ? PyUnicode_AsUTF8AndSize(object, &size) : nullptr;
+  if (data) return std::string_view(data, static_cast<std::size_t>(size));
+  if (!PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "%s: str expected, not %s", what, Py_TYPE(object)->tp_name);
+  return std::nullopt;
+}
+
+/// What Python publishes, ready for the bus.
+struct Outgoing {
+  boost::json::value json;
+  BinaryMessage binary;
+  Attachments attachments;
+  bool isBinary = false;
+};
+
+// Reads a qtforge.BinaryMessage by its attributes. False with a Python error set.
+inline bool readBinary(PyObject* object, BinaryMessage& out, const Gil& gil) {
+  const Ref data = Ref::steal(PyObject_GetAttrString(object, "data"));
+  const Ref type = Ref::steal(PyObject_GetAttrString(object, "content_type"));
+  const Ref dtype = Ref::steal(PyObject_GetAttrString(object, "dtype"));
+  const Ref shape = Ref::steal(PyObject_GetAttrString(object, "shape"));
+  const Ref extents = Ref::steal(shape ? PySequence_Fast(shape.get(), "shape: a sequence of int expected") : nullptr);
+  if (!data || !type || !dtype || !extents) return false;
+  auto bytes = bufferOf(data.get(), gil);
+  if (!bytes) return raise(bytes.error(), gil);
+  const auto typeText = textArgument(type.get(), "content_type"), dtypeText = textArgument(dtype.get(), "dtype");
+  if (!typeText || !dtypeText) return false;
+  out.data = std::move(*bytes);
+  out.contentType = *typeText;
+  out.dtype = *dtypeText;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(extents.get()); ++i) {
+    const auto extent = PyLong_AsSize_t(PySequence_Fast_GET_ITEM(extents.get(), i));
+    if (PyErr_Occurred()) return false;
+    out.shape.push_back(extent);
+  }
+  return true;
+}
+
+inline bool readPayload(PyObject* payload, Outgoing& out, const Gil& gil) {
+  static PyObject *binaryType = nullptr, *messageType = nullptr;
+  if (!PyDict_CheckExact(payload)) {
+    if (!imported(binaryType, "qtforge.communication", "BinaryMessage", gil)) return false;
+    if (!imported(messageType, "qtforge.communication", "Message", gil)) return false;
+    const int message = PyObject_IsInstance(payload, messageType);
+    if (message < 0) return false;
+    if (message) {
+      const Ref inner = Ref::steal(PyObject_GetAttrString(payload, "payload"));
+      return inner && readPayload(inner.get(), out, gil);
+    }
+    const int binary = PyObject_IsInstance(payload, binaryType);
+    if (binary < 0) return false;
+    if (binary || (PyObject_CheckBuffer(payload) && (PySequence_Check(payload) || PyMemoryView_Check(payload)))) {
+      const Ref made = binary ? Ref::borrow(payload) : Ref::steal(PyObject_CallFunctionObjArgs(binaryType, payload, nullptr));
+      out.isBinary = true;
+      return made && readBinary(made.get(), out.binary, gil);
+    }
+  }
+  FromPython conversion(gil);
+  if (!conversion.convert(payload, out.json)) {
+    raise(Error(Errc::ConversionFailed, "message" + conversion.place + ": " + conversion.reason), gil);
+    return false;
+  }
+  out.attachments = std::move(conversion.attachments);
+  return true;
+}
+
+// For a publish that takes all of it.
+inline qtforge::detail::PublishArgs publishArgs(std::string_view topic, Outgoing& outgoing,
+                                                qtforge::detail::PublishExtras& extras) {
+  using qtforge::detail::PayloadKind;
+  qtforge::detail::PublishArgs args;
+  args.topic = topic;
+  if (outgoing.isBinary) args.payload = {PayloadKind::Binary, &outgoing.binary, nullptr};
+  else args.payload = {PayloadKind::Json, &outgoing.json, nullptr};
+  args.adopt = true;
+  args.extras = &extras;
+  extras.attachments = &outgoing.attachments;
+  return args;
+}
+
+inline void* clientOf(const PluginContext* plugin) { return plugin ? plugin->client : root().client; }
+
+inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers, int retain) {
+  const Gil gil{GilHeld()};
+  const auto name = textArgument(topic, "topic");
+  if (!name) return nullptr;
+  Outgoing outgoing;
+  if (!readPayload(payload, outgoing, gil)) return nullptr;
+  qtforge::detail::PublishExtras extras;
+  auto args = publishArgs(*name, outgoing, extras);
+  extras.retain = retain != 0;
+  if (replyTo && replyTo != Py_None) {
+    const auto reply = textArgument(replyTo, "reply_to");
+    if (!reply) return nullptr;
+    extras.replyTo = *reply;
+  }
+  Converted head;
+  if (headers && headers != Py_None) {
+    if (!PyDict_Check(headers)) return PyErr_Format(PyExc_TypeError, "headers: dict expected, not %s", Py_TYPE(headers)->tp_name);
+    auto converted = fromPython(headers, "headers", gil);
+    if (!converted) return raise(converted.error(), gil);
+    if (!converted->attachments.empty())
+      return PyErr_Format(PyExc_TypeError, "headers%s: bytes belong into the payload", converted->attachments[0].place.c_str());
+    head = std::move(*converted);
+    extras.headers = &head.json.get_object();
+  }
+  GilYield yield;
+  extras.yield = &yield.yield;
+  const auto plugin = callingPlugin(gil);
+  Delivery delivery;
+  Error error;
+  if (root().bus->publish(root().busCore, clientOf(plugin.get()), &args, &delivery, qtforge::detail::sinkInto(error)) != 0)
+    return raise(error, gil);
+  return PyLong_FromUnsignedLong(delivery.receivers());
+}
+
+inline PyObject* bridgeRequest(PyObject* topic, PyObject* payload, double seconds, int envelope) {
+  const Gil gil{GilHeld()};
+  const auto name = textArgument(topic, "topic");
+  if (!name) return nullptr;
+  if (!(seconds >= 0 && seconds <= 1e6)) {
+    PyErr_SetString(PyExc_ValueError, "timeout: 0 to 1e6 seconds expected");
+    return nullptr;
+  }
+  Outgoing outgoing;
+  if (!readPayload(payload, outgoing, gil)) return nullptr;
+  qtforge::detail::PublishExtras extras;
+  auto args = publishArgs(*name, outgoing, extras);
+  GilYield yield;
+  extras.yield = &yield.yield;
+  const auto plugin = callingPlugin(gil);
+  qtforge::detail::MessageRecord* record = nullptr;
+  Error error;
+  const auto failed = root().bus->request(root().busCore, clientOf(plugin.get()), &args,
+                                          static_cast<std::int64_t>(seconds * 1e9), &record, qtforge::detail::sinkInto(error));
+  const Message answer = Message::adopt(record);
+  if (PyErr_Occurred()) return nullptr;  // Ctrl-C
+  if (failed != 0) return raise(error, gil);
+  Arrival arrival = Arrival::of(answer);
+  return (envelope ? envelopeOf(arrival, gil) : payloadOf(arrival, gil)).release();
+}
+
+inline PyObject* bridgeClearRetained(PyObject* pattern) {
+  const Gil gil{GilHeld()};
+  const auto text = textArgument(pattern, "pattern");
+  if (!text) return nullptr;
+  std::uint64_t count = 0;
+  Error error;
+  if (root().bus->clearRetained(root().busCore, *text, &count, qtforge::detail::sinkInto(error)) != 0)
+    return raise(error, gil);
+  return PyLong_FromUnsignedLongLong(count);
+}
+
+/// The Answer of Python's responders.
+inline expected<void> answerRequest(const Message& request, const expected<Ref>& result, const PluginContext* responder,
+                                    const Gil& gil) {
+  const auto answer = [&]() -> expected<void> {
+    if (!result) return result.error();
+    if (request.replyTo().empty()) return {};
+    Outgoing outgoing;
+    if (!readPayload(result->get(), outgoing, gil)) return takePythonError("answer", gil, Errc::HandlerFailed);
+    qtforge::detail::PublishExtras extras;
+    auto args = publishArgs(request.replyTo(), outgoing, extras);
+    GilYield yield;
+    extras.yield = &yield.yield;
+    Delivery delivery;
+    Error error;
+    if (root().bus->publish(root().busCore, clientOf(responder), &args, &delivery, qtforge::detail::sinkInto(error)) != 0)
+      return error;
+    return {};
+  }();
+  if (answer || request.correlation() == 0) return answer;  // only published: a failure is told as any handler's
+  const Error& error = answer.error();
+  const auto message = error.message(), type = error.pythonType(), traceback = error.traceback();
+  root().bus->refuse(root().busCore, request.replyTo(), static_cast<std::int32_t>(error.code()),
+                     std::string_view(message), std::string_view(type), std::string_view(traceback));
+  return {};
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail
