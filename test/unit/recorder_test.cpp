@@ -201,13 +201,14 @@ BOOST_AUTO_TEST_CASE(what_it_loses_is_counted_and_noted_where_it_is_missing) {
 
 BOOST_AUTO_TEST_CASE(a_message_without_a_place_in_the_format_is_counted_as_lost) {
   auto recorder = Recorder::start(bus, path, options()).value();
-  bus.publish("deep", test::nested(detail::deepestJson + 1));
-  bus.publish("deep", test::nested(detail::deepestJson));
+  const json::object tooDeep{{"x", test::nested(detail::deepestJson)}}, deep{{"x", test::nested(detail::deepestJson - 1)}};
+  bus.publish("deep", 1, {.headers = &tooDeep});
+  bus.publish("deep", 2, {.headers = &deep});
   const auto stats = recorder.close().value();
   BOOST_TEST(stats.recorded == 1u);
   BOOST_TEST(stats.lost == 1u);
   BOOST_TEST(messagesIn(path, 1).size() == 1u);
-  BOOST_TEST(test::contains(contentsOf(path), R"({"lost":1,"reason":"a message on \"deep\": its payload is nested too deeply"})"));
+  BOOST_TEST(test::contains(contentsOf(path), R"({"lost":1,"reason":"a message on \"deep\": its headers are nested too deeply"})"));
 }
 
 BOOST_AUTO_TEST_CASE(payloads_of_cpp_types_are_recorded_as_json_and_lost_where_they_have_none) {

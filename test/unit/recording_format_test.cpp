@@ -166,7 +166,7 @@ constexpr std::string_view golden =
     R"({"format":"qtforge.recording","version":1})" "\n"
     R"({"topic":"a.b","sender":"host","id":1099511627777,"time":1700000000123456789,"json":{"x":1.0,"n":[1,{"$uint64":1},{"$double":"NaN"}]}})" "\n"
     R"({"topic":"é","sender":"plugin","id":2,"time":-1,"headers":{"k":"v","$$d":0.1},"reply_to":"qtforge.reply.7","correlation":7,"json":{"image":null},"attachments":[{"place":"/image","data":"AAEC/w=="},{"place":"","data":""}]})" "\n"
-    R"({"lost":3,"reason":"the recorder's mailbox was full"})" "\n"
+    R"({"lost":3,"reason":"the recorder's mailbox did not take them"})" "\n"
     R"({"topic":"c","sender":"","id":18446744073709551615,"time":0,"binary":{"data":"AAAAAA==","content_type":"application/octet-stream","dtype":"<f4","shape":[1,18446744073709551615]}})" "\n"
     R"({"topic":"d","sender":"host","id":4,"time":9223372036854775807,"binary":{"data":"","content_type":"image/png"}})" "\n";
 

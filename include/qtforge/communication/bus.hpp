@@ -56,6 +56,8 @@ class MessageBus {
   ///   - Errc::ReservedTopic    below `qtforge`
   ///   - Errc::Overflow         a mailbox with OverflowPolicy::Fail was full, or Block ran out of time
   ///   - Errc::WouldDeadlock    Block from the thread that would have to empty the mailbox
+  ///   - Errc::LimitExceeded    JSON nested deeper than maxPayloadDepth, or Direct handlers that publish to each other
+  ///                            deeper than the stack allows
   ///   - Errc::ShuttingDown     the bus is ending
   ///   - Errc::NoRuntime        see instance()
   ///   With an error from one mailbox all other receivers still got the message.
@@ -208,8 +210,8 @@ class MessageBus {
     return {};
   }
 
-  /// Counters of the bus: `published`, and per sender and subscription what they sent, handled and lost. An empty
-  /// object where there is no runtime.
+  /// Counters of the bus: `published`, per sender and subscription what they sent, handled and lost, and per topic that is
+  /// subscribed or has a publisher what was published to it. An empty object where there is no runtime.
   [[nodiscard]] boost::json::value stats() const {
     boost::json::value out = boost::json::object();
     if (const auto where = at(); where.core) where.table->stats(where.core, &out);
@@ -266,6 +268,7 @@ class MessageBus {
     args.delivery = static_cast<std::int32_t>(options.delivery);
     args.policy = static_cast<std::int32_t>(options.policy);
     args.group = options.group;
+    args.spinNanoseconds = std::chrono::nanoseconds(options.spin).count();
     args.retained = options.retained;
     return args;
   }

@@ -35,7 +35,8 @@ inline void BusCore::showTaps(Passage& passage, ThreadRecord& record, const Publ
     // What fails here is not the publisher's concern: that a C++ payload cannot be copied, that the tap's executor has ended.
     const auto failed = guarded({}, [&]() -> expected<void> {
       Delivery counts;  // a tap is no receiver
-      static_cast<void>(tap.enqueue(record, passage.message(), args, counts));
+      Error failure;
+      tap.enqueue(record, passage.message(), args, counts, failure);
       return {};
     });
     if (failed != 0) tap.refused.fetch_add(1, std::memory_order_relaxed);

@@ -18,7 +18,7 @@ struct RecorderStats {
 
 namespace detail {
 
-inline constexpr std::string_view lostToMailbox = "the recorder's mailbox was full";
+inline constexpr std::string_view lostToMailbox = "the recorder's mailbox did not take them";
 
 /// Collects lines, and hands them to the file many at a time.
 class FileStore final : public MessageStore {

@@ -45,6 +45,7 @@ class SubscriptionCore : private Deferred {
         executor_(executor),
         calls_(*args.handler, args.self),
         blockTimeout_(args.blockNanoseconds),
+        spin_(args.spinNanoseconds),
         reports_(std::move(reports)),
         mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {
     resume = &resumeTurn;
@@ -108,16 +109,19 @@ class SubscriptionCore : private Deferred {
   /// Whether this thread would have to go on for the handler to be called.
   [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calls_.calledBy(record) || executorWaitsForCaller(); }
 
-  /// Queues `message`, waiting if the policy is Block. @return nothing, or Overflow, WouldDeadlock, ShuttingDown
-  expected<void> enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts) {
+  /// Queues `message`, waiting if the policy is Block.
+  ///
+  /// @param failure  set to Overflow, WouldDeadlock or ShuttingDown, if it is the first: then false
+  bool enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts, Error& failure) {
     auto put = mailbox_.put(message);
     if (put == Mailbox::Put::Full) {
-      if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail");
+      if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail", failure);
       if (waitsFor(record)) {
         mailbox_.countDropped();
         ++counts.dropped;
-        return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
-                                              " messages is full, and only this thread could empty it");
+        return keepFirst(failure, Error(Errc::WouldDeadlock, describe() + ": its mailbox of " +
+                                                              std::to_string(mailbox_.capacity()) +
+                                                              " messages is full, and only this thread could empty it"));
       }
       auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_);
       const Yield* yield = nullptr;
@@ -128,7 +132,7 @@ class SubscriptionCore : private Deferred {
       if (yield) yield->release(yield->self);
       put = mailbox_.putWithin(message, deadline);
       if (yield) yield->acquire(yield->self);
-      if (put == Mailbox::Put::Full) return overflowed(counts, "it had no place within the block timeout");
+      if (put == Mailbox::Put::Full) return overflowed(counts, "it had no place within the block timeout", failure);
     }
     switch (put) {
       case Mailbox::Put::DroppedOldest:
@@ -136,16 +140,16 @@ class SubscriptionCore : private Deferred {
         ++counts.dropped;
         if (put == Mailbox::Put::DroppedOldest) ++counts.queued;
         if (mailbox_.firstOverflow()) reports_->overflow(*this);
-        return {};
+        return true;
       case Mailbox::Put::QueuedFirst: schedule(); break;
       case Mailbox::Put::Closed:
         if (detached_.load(std::memory_order_acquire))
-          return Error(Errc::ShuttingDown, describe() + ": the executor of its handler has ended");
-        return {};  // unsubscribed meanwhile
+          return keepFirst(failure, Error(Errc::ShuttingDown, describe() + ": the executor of its handler has ended"));
+        return true;  // unsubscribed meanwhile
       default: break;
     }
     ++counts.queued;
-    return {};
+    return true;
   }
 
   /// For a subscription whose messages are received: see BusTable::receive.
@@ -194,12 +198,12 @@ class SubscriptionCore : private Deferred {
     delete latency_.load(std::memory_order_relaxed);
   }
 
-  expected<void> overflowed(Delivery& counts, const char* why) {
+  bool overflowed(Delivery& counts, const char* why, Error& failure) {
     mailbox_.countDropped();
     ++counts.dropped;
     if (mailbox_.firstOverflow()) reports_->overflow(*this);
-    return Error(Errc::Overflow, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
-                                     " messages is full and " + why);
+    return keepFirst(failure, Error(Errc::Overflow, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                                     " messages is full and " + why));
   }
 
   void handle(Arrival& arrival, std::uint64_t thread) {
@@ -281,7 +285,7 @@ class SubscriptionCore : private Deferred {
     {
       HandlerCalls::Call call(record, calls_);
       if (call) {
-        Turn turn(mailbox_, consumer_, record, [&](const Message& message) {
+        Turn turn(mailbox_, consumer_, spin_, record, [&](const Message& message) {
           if (closed()) return false;
           if (latencyEnabled().load(std::memory_order_relaxed)) measure(message);
           Arrival arrival = Arrival::of(message);
@@ -315,6 +319,7 @@ class SubscriptionCore : private Deferred {
   const OwnedExecutor executor_;
   HandlerCalls calls_;
   const std::int64_t blockTimeout_;
+  const std::chrono::nanoseconds spin_;  // before the consumer sleeps
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
   Consumer consumer_;  // one at a time

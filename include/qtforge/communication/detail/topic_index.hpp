@@ -2,6 +2,7 @@
 // qtforge/communication/detail/topic_index.hpp: from a topic to its subscriptions: a table of topics that have exact
 // ones, a tree of tokens for the patterns with wildcards.
 
+#include <qtforge/communication/detail/client.hpp>
 #include <qtforge/communication/detail/string_table.hpp>
 #include <qtforge/communication/detail/subscriber_list.hpp>
 #include <qtforge/communication/topic.hpp>
@@ -12,7 +13,8 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 
 /// A topic that somebody subscribed by its own name or holds a publisher of.
 struct TopicEntry {
-  explicit TopicEntry(std::string_view topic) : name(topic), hash(StringTable<TopicEntry>::hashOf(topic)) {}
+  explicit TopicEntry(std::string_view topic)
+      : name(topic), hash(StringTable<TopicEntry>::hashOf(topic)), reserved(isReservedTopic(topic)) {}
   ~TopicEntry() { delete wildcards.load(std::memory_order_relaxed); }
 
   // The wildcard subscriptions that match, as of `version`.
@@ -25,7 +27,9 @@ struct TopicEntry {
 
   const std::string name;
   const std::size_t hash;
+  const bool reserved;
   SubscriberList exact;
+  mutable ShardedCount published;
   std::atomic<Wildcards*> wildcards{nullptr};
   std::size_t users = 0;  // exact subscriptions and publishers; guarded by the index's writer
 };
@@ -56,6 +60,12 @@ class TopicIndex {
       }
     }
     walk(root_, topic, !isReservedTopic(topic), f);
+  }
+
+  /// Calls `f` for each topic that somebody subscribed by its own name or holds a publisher of; for one thread at a time.
+  template <class F>
+  void forEachTopic(F&& f) const {
+    topics_.forEach(f);
   }
 
   /// Whether `entry` no longer knows its wildcard subscriptions; then refresh it when convenient.
