@@ -23,7 +23,7 @@ def test_a_hosts_table_is_used_and_its_end_is_left_to_the_host(hosted):
         assert bus.request("a", 2, timeout=3) == {"answer": 42}
         assert calls["request"] == [("a", 2, 3.0, 0)]
         assert bus.clear_retained("a.>") == 2
-        assert bus.tap(print, every=3, owner=bus).active
+        assert bus.tap(print, every=3, owner=bus).pattern == ">"
         assert calls["tap"] == [(">", print, {"every": 3, "owner": bus})]
         subscription = bus.subscribe("b", print, capacity=3, envelope=True, owner=bus)
         assert calls["subscribe"][0][:2] == ("b", print)
