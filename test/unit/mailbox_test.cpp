@@ -5,6 +5,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,97 @@ BOOST_AUTO_TEST_CASE(a_closed_one_takes_nothing) {
   box.close();
   BOOST_TEST(!box.open(std::vector{message("a", 1)}));
   BOOST_TEST((box.put(message("a", 1)) == Mailbox::Put::Closed));
+}
+
+namespace {
+
+struct Put : WaitingPut {
+  explicit Put(int value)
+      : WaitingPut(message("a", value), [](WaitingPut* self) { ++static_cast<Put*>(self)->told; }) {}
+  int told = 0;
+};
+struct Wait : HandledWait {
+  Wait() : HandledWait([](HandledWait* self) { ++static_cast<Wait*>(self)->told; }) {}
+  int told = 0;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(puts_stand_in_line_and_are_told_of_their_places) {
+  Mailbox box(2, OverflowPolicy::Block);
+  box.open({});
+  Put first(1), second(2), third(3), fourth(4);
+  BOOST_TEST((box.putOrWait(first) == PutResult::QueuedFirst));
+  BOOST_TEST((box.putOrWait(second) == PutResult::Queued));
+  BOOST_TEST((box.putOrWait(third) == PutResult::Waiting));
+  BOOST_TEST((box.putOrWait(fourth) == PutResult::Waiting));
+  BOOST_TEST((box.put(message("a", 5)) == PutResult::Full));
+  BOOST_TEST((box.putWithin(message("a", 5), std::chrono::steady_clock::now()) == PutResult::Full));
+  std::vector<Message> batch;
+  BOOST_TEST(box.take(batch, 1));
+  BOOST_TEST(third.told == 1);
+  BOOST_TEST((third.result == PutResult::Queued));
+  BOOST_TEST(!box.withdraw(third));
+  BOOST_TEST((box.put(message("a", 5)) == PutResult::Full));
+  BOOST_TEST(box.withdraw(fourth));
+  BOOST_TEST(!box.withdraw(fourth));
+  BOOST_TEST(fourth.told == 0);
+  BOOST_TEST(contents(box) == "a=2 a=3");
+  BOOST_TEST(first.told + second.told == 0);
+}
+
+BOOST_AUTO_TEST_CASE(only_block_has_a_line) {
+  for (const auto policy : {OverflowPolicy::Fail, OverflowPolicy::DropNewest, OverflowPolicy::DropOldest, OverflowPolicy::Latest}) {
+    Mailbox box(1, policy);
+    box.open({});
+    Put first(1), second(2);
+    box.putOrWait(first);
+    BOOST_TEST((box.putOrWait(second) != PutResult::Waiting));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_end_tells_all_who_wait) {
+  Mailbox box(1, OverflowPolicy::Block);
+  box.open({});
+  Put first(1), second(2);
+  Wait handled;
+  box.putOrWait(first);
+  box.putOrWait(second);
+  BOOST_TEST(box.waitHandled(handled));
+  box.close();
+  BOOST_TEST((second.result == PutResult::Closed));
+  BOOST_TEST(second.told == 1);
+  BOOST_TEST(handled.told == 1);
+  BOOST_TEST(!box.forget(handled));
+  BOOST_TEST(!box.waitHandled(handled));
+}
+
+BOOST_AUTO_TEST_CASE(who_waits_for_all_to_be_handled_does_not_wait_for_what_comes_later_or_goes) {
+  Mailbox box(1, OverflowPolicy::Block);
+  box.open({});
+  Wait none, early, late, forgotten;
+  BOOST_TEST(!box.waitHandled(none));
+  Put first(1), second(2), third(3), fourth(4);
+  for (auto* put : {&first, &second, &third}) box.putOrWait(*put);
+  BOOST_TEST(box.waitHandled(early));
+  box.putOrWait(fourth);
+  BOOST_TEST(box.waitHandled(late));
+  BOOST_TEST(box.waitHandled(forgotten));
+  BOOST_TEST(box.forget(forgotten));
+  BOOST_TEST(box.withdraw(second));
+  std::vector<Message> batch;
+  box.take(batch, 1);  // the first is in hand
+  BOOST_TEST(early.told == 0);
+  box.take(batch, 1);  // the third is in hand, the first is handled
+  BOOST_TEST(early.told == 0);
+  BOOST_TEST(box.withdraw(fourth) == false);
+  box.take(batch, 1);
+  BOOST_TEST(early.told == 1);
+  BOOST_TEST(late.told == 0);
+  box.take(batch, 1);
+  BOOST_TEST(late.told == 1);
+  BOOST_TEST(forgotten.told == 0);
+  BOOST_TEST(!box.busy());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

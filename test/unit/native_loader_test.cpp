@@ -3,6 +3,7 @@
 #include "plugin_folder.hpp"
 
 #include <qtforge/communication/message_bus.hpp>
+#include <qtforge/communication/receiver.hpp>
 #include <qtforge/core/plugin_manager.hpp>
 
 #include <boost/asio/bind_executor.hpp>
@@ -370,6 +371,28 @@ BOOST_AUTO_TEST_CASE(a_publisher_that_waits_elsewhere_keeps_the_library_whose_ex
     BOOST_TEST(sent == 2);
   }
   BOOST_TEST(unmappedSoon(test::library("executor")));
+}
+
+BOOST_AUTO_TEST_CASE(a_plugin_may_be_unloaded_with_asynchronous_operations_under_way) {
+  auto& bus = MessageBus::instance();
+  const Heard out("native_async.out");
+  const auto twice = bus.respond("native_async.twice", [](std::int64_t n) { return n * 2; }).value();
+  boost::asio::io_context mine;
+  const auto never = bus.respond("native_async.slow", boost::asio::bind_executor(mine, [](const boost::json::value& v) { return v; })).value();
+  auto full = bus.subscribe("native_async.full", {.capacity = 1}).value();
+  bus.publish("native_async.full", 0);
+  {
+    PluginManager manager;
+    BOOST_REQUIRE(manager.loadPlugin(test::fixture("async")).value()->initialize().has_value());
+    waitFor([&] { return out.all().size() == 1; });
+    bus.publish("native_async.in", 1);
+    waitFor([&] { return out.all().size() == 2; });
+    BOOST_TEST(out.all() == (std::vector<std::string>{"AsyncPlugin: 42", "AsyncPlugin: 1"}), boost::test_tools::per_element());
+    BOOST_REQUIRE(manager.unloadPlugin("AsyncPlugin").has_value());
+  }
+  BOOST_TEST(unmappedSoon(test::library("async")));
+  BOOST_TEST(full.tryReceive().value().json()->as_int64() == 0);
+  BOOST_TEST(!full.tryReceive());  // what waited has gone
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -69,6 +69,20 @@ class MessageBus {
     return publishWith(args, std::forward<T>(payload), options);
   }
 
+  /// As publish, without ever blocking: where a mailbox with OverflowPolicy::Block is full the message waits for a place,
+  /// in line with blocked publishers. It completes when all such mailboxes have it or their `blockTimeout` is up. May be
+  /// called wherever publish may, also by the handler that empties the mailbox. Needs communication/async.hpp, which says
+  /// how handlers are called.
+  ///
+  /// What a thread publishes, with publish or this, reaches a mailbox in the order of the calls, what waits included. Of a
+  /// group whose members are all full, one has the message wait.
+  /// @param payload  moved or copied before this returns
+  /// @param token    for the signature `void(expected<Delivery>)`; errors: those of publish but Errc::WouldDeadlock, and
+  ///   - Errc::Cancelled     what has its place keeps it; what waited is dropped and counted so
+  ///   - Errc::ShuttingDown  also where the bus ends while it waits
+  template <class T, class Token>
+  auto asyncPublish(std::string_view topic, T&& payload, const PublishOptions& options, Token&& token) const;
+
   /// A handle that publishes to `topic` without looking it up.
   ///
   /// @return the publisher, or
@@ -184,6 +198,15 @@ class MessageBus {
     });
   }
 
+  /// As request, without ever blocking, see asyncPublish: also the handler that is to answer may call it. Needs
+  /// communication/async.hpp.
+  ///
+  /// @param token  for the signature `void(expected<Message>)`; errors: those of request but Errc::WouldDeadlock, and
+  ///   - Errc::NoResponder  also where the last responder ended while the request waited for a place with it
+  ///   - Errc::Cancelled    an answer that comes later is dropped
+  template <class T, class Token>
+  auto asyncRequest(std::string_view topic, T&& payload, std::chrono::nanoseconds timeout, Token&& token) const;
+
   /// Lets go of the messages that were published with PublishOptions::retain to topics that match `pattern`.
   ///
   /// @return how many there were, or Errc::InvalidPattern, Errc::NoRuntime
@@ -209,6 +232,14 @@ class MessageBus {
     if (where.table->drain(where.core, timeout.count(), nullptr, detail::sinkInto(error)) != 0) return error;
     return {};
   }
+
+  /// As drain, without blocking. Inside a handler too: the message it handles counts as handled when it returns. What waits
+  /// for a place by asyncPublish counts as published. Needs communication/async.hpp.
+  ///
+  /// @param token  for the signature `void(expected<void>)`; errors: those of drain but Errc::WouldDeadlock, and
+  ///   - Errc::Cancelled
+  template <class Token>
+  auto asyncDrain(std::chrono::nanoseconds timeout, Token&& token) const;
 
   /// Counters of the bus: `published`, per sender and subscription what they sent, handled and lost, and per topic that is
   /// subscribed or has a publisher what was published to it. An empty object where there is no runtime.
@@ -307,6 +338,10 @@ class Publisher {
     args.publisher = handle_;
     return MessageBus::sendPayload(at_, args, std::forward<T>(payload), options);
   }
+
+  /// As MessageBus::asyncPublish, without its errors about topics. Needs communication/async.hpp.
+  template <class T, class Token>
+  auto asyncPublish(T&& payload, const PublishOptions& options, Token&& token) const;
 
  private:
   friend class MessageBus;

@@ -29,12 +29,12 @@ struct AllOf {
 /// Owns a subscription whose messages wait in its mailbox until they are received: `bus.subscribe(pattern)`. What meets
 /// a full mailbox goes by the policy, as with handlers.
 ///
-/// The asynchronous functions take an Asio completion token. Their handlers are called on their associated executor, without one on the runtime's threads, and never before the function returns.
-/// Several may wait: they are served in order. Cancelled by their cancellation slot (terminal, partial and total are
-/// alike: a message is received whole or not at all) they complete with Errc::Cancelled and have taken no message.
+/// The asynchronous functions take an Asio completion token; see communication/async.hpp for where and when handlers are
+/// called. Several may wait: they are served in order. Cancelled by their cancellation slot (terminal, partial and total
+/// are alike: a message is received whole or not at all), or dropped with their execution context, they have taken no
+/// message.
 ///
-/// Its end, like `unsubscribe()`, completes what waits with Errc::ShuttingDown. It, and what waits, must end before the
-/// execution contexts of the handlers.
+/// Its end, like `unsubscribe()`, completes what waits with Errc::ShuttingDown.
 /// @par Thread safety  one object from one thread at a time; its handlers and cancellation may be on others.
 class Receiver {
  public:
@@ -75,9 +75,8 @@ class Receiver {
   template <class Result, class Convert, class Token>
   auto receive(std::size_t most, Token&& token) {
     return boost::asio::async_initiate<Token, void(expected<Result>)>(
-        [](auto handler, detail::ReceiveQueue::Share queue, std::size_t limit) {
-          using Operation = detail::ReceiveOperation<decltype(handler), Convert>;
-          Operation::start(queue, std::make_shared<Operation>(limit, std::move(handler)));
+        [](auto handler, const detail::ReceiveQueue::Share& queue, std::size_t limit) {
+          detail::receiveInto<Convert>(queue, limit, std::move(handler));
         },
         token, queue_, most);
   }

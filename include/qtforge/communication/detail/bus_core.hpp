@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/communication/detail/bus_core.hpp: the bus itself: where publish happens.
 
+#include <qtforge/communication/detail/bus_operation.hpp>
 #include <qtforge/communication/detail/forked.hpp>
 #include <qtforge/communication/detail/group.hpp>
 #include <qtforge/communication/detail/passage.hpp>
@@ -25,6 +26,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     watchForks();
   }
 
+  BusCore(const BusCore&) = delete;
+  BusCore& operator=(const BusCore&) = delete;
+  ~BusCore() override { deadlines_->stop(); }
+
   struct PublisherCore {
     std::shared_ptr<BusCore> bus;
     TopicEntry* entry;
@@ -40,7 +45,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   /// @param failure  set to what goes wrong first: then false. The other receivers have the message.
   bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure) {
     const auto state = state_.load(std::memory_order_relaxed);
-    if (state & isClosed) return keepFirst(failure, closedError());
+    if (state & isClosed) return keepFirst(failure, endedError());
     ThreadRecord& record = ThreadRecords::mine();
     ReadSection reading(record);
     const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
@@ -98,7 +103,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     }
     if (!added) {
       subscription->release();
-      return closedError();
+      return endedError();
     }
     subscription->start(std::move(first));
     return subscription;
@@ -119,7 +124,9 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   /// Ends all that `client` subscribed and asked for.
   void unsubscribeAll(const Client& client, const Yield* yield) {
-    requests_.failAll(&client, Error(Errc::ShuttingDown, "request: " + std::string(client.name()) + " has ended"));
+    const Error ended(Errc::ShuttingDown, std::string(client.name()) + " has ended");
+    requests_.failAll(&client, ended);
+    operations_.endAll(&client, ended);
     for (auto* subscription : list([&](const SubscriptionCore& s) { return &s.client() == &client; })) {
       unsubscribe(*subscription, yield);
       subscription->release();
@@ -143,9 +150,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   void refuse() {
     state_.fetch_or(isClosed, std::memory_order_seq_cst);
     endRequests();
+    operations_.endAll(nullptr, endedError());
   }
   /// Who waits for an answer gets Errc::ShuttingDown.
-  void endRequests() { requests_.failAll(nullptr, closedError()); }
+  void endRequests() { requests_.failAll(nullptr, endedError()); }
 
   expected<PublisherCore*> makePublisher(std::string_view topic) {
     if (auto valid = checkTopic(topic); !valid) return valid.error();
@@ -210,6 +218,14 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   /// Waits until all that was published before is handled, with what its handlers published. See bus_drain.hpp.
   expected<void> drain(std::chrono::nanoseconds timeout, const Yield* yield);
+
+  /// Whether it refuses what comes.
+  [[nodiscard]] bool ended() const noexcept { return state_.load(std::memory_order_relaxed) & isClosed; }
+  static Error endedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }
+  /// When operations of this bus give up.
+  [[nodiscard]] Deadlines& deadlines() noexcept { return *deadlines_; }
+  /// Those that have not ended.
+  [[nodiscard]] BusOperations& operations() noexcept { return operations_; }
   /// See bus_stats.hpp.
   void stats(boost::json::value& out) const;
 
@@ -357,7 +373,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   // False if the bus has ended.
   bool add(SubscriptionCore& subscription, std::string_view group) {
     std::lock_guard lock(mutex_);
-    if (closed()) return false;
+    if (ended()) return false;
     if (!group.empty()) subscription.group = groupNamed(group);
     if (subscription.tap) {
       taps_.add(&subscription);
@@ -390,15 +406,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return true;
   }
 
-  [[nodiscard]] bool closed() const noexcept { return state_.load(std::memory_order_relaxed) & isClosed; }
-
-  expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);
-
-  static Error closedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }
   static Error reservedError(std::string_view topic) {
     return Error(Errc::ReservedTopic, "topic \"" + std::string(topic) +
                                           "\": qtforge and what is below it belong to the library; use another name");
   }
+
+  expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);
 
   // The bus's executor on behalf of a subscription, which does not own it.
   static void postBorrowed(void* self, Task task) {
@@ -419,6 +432,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   Client host_{"host"};
   RetainedMessages retained_;  // its mutex is taken before mutex_
   RequestTable requests_;
+  BusOperations operations_;
+  const std::shared_ptr<Deadlines> deadlines_ = std::make_shared<Deadlines>();
   mutable std::mutex mutex_;  // guards the index's writing and all below
   TopicIndex index_;
   SubscriberList taps_;

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/communication/detail/bus_functions.hpp: a BusCore behind the table that other binaries call.
 
+#include <qtforge/communication/detail/async_request.hpp>
 #include <qtforge/communication/detail/bus_drain.hpp>
 #include <qtforge/communication/detail/bus_reports.hpp>
 #include <qtforge/communication/detail/bus_stats.hpp>
@@ -134,6 +135,39 @@ struct BusFunctions {
                                 std::string(std::string_view(pythonType)), std::string(std::string_view(traceback))));
   }
 
+  static std::int32_t asyncPublish(void* bus, void* client, PublishArgs* args, Delivery* delivery, void** operation,
+                                   ErrorSink sink) {
+    auto& target = args->publisher ? *static_cast<BusCore::PublisherCore*>(args->publisher)->bus : core(bus);
+    return started(target, operation, sink, [&] {
+      return PublishOperation::start(target.shared_from_this(), clientOr(client, target), *args, *delivery);
+    });
+  }
+
+  static std::int32_t asyncRequest(void* bus, void* client, PublishArgs* args, std::int64_t nanoseconds,
+                                   MessageRecord** answer, void** operation, ErrorSink sink) {
+    return started(core(bus), operation, sink, [&]() -> expected<OperationPtr<RequestOperation>> {
+      auto asked = RequestOperation::start(*static_cast<Handle*>(bus), clientOr(client, core(bus)), *args,
+                                           std::chrono::nanoseconds(nanoseconds));
+      if (BusOperation::Outcome outcome; asked && (*asked)->take(outcome)) {
+        if (outcome.error.code() != Errc::Ok) return outcome.error;
+        *answer = outcome.answer.release();
+        asked->reset();
+      }
+      return asked;
+    });
+  }
+
+  static std::int32_t asyncDrain(void* bus, void* client, std::int64_t nanoseconds, void** operation, ErrorSink sink) {
+    return started(core(bus), operation, sink, [&] {
+      return DrainOperation::start(*static_cast<Handle*>(bus), clientOr(client, core(bus)),
+                                   deadlineAfter(std::chrono::nanoseconds(nanoseconds)));
+    });
+  }
+
+  static void await(void* operation, Completion completion) { static_cast<BusOperation*>(operation)->await(completion); }
+  static void cancel(void* operation) { static_cast<BusOperation*>(operation)->cancel(); }
+  static void releaseOperation(void* operation) { static_cast<BusOperation*>(operation)->release(); }
+
   static void destroy(void* bus) {
     if (forked()) return;
     std::unique_ptr<Handle> handle(static_cast<Handle*>(bus));
@@ -156,7 +190,31 @@ struct BusFunctions {
                                   &clearRetained,
                                   &request,
                                   &receive,
-                                  &refuse};
+                                  &refuse,
+                                  &asyncPublish,
+                                  &asyncRequest,
+                                  &asyncDrain,
+                                  &await,
+                                  &cancel,
+                                  &releaseOperation};
+
+ private:
+  // What `start` returns, for another binary: the operation, if it gives one.
+  template <class Start>
+  static std::int32_t started(BusCore& bus, void** operation, ErrorSink sink, Start&& start) {
+    bool pending = false;
+    const auto code = guardedHere(sink, [&]() -> expected<void> {
+      auto made = start();
+      if (!made) return made.error();
+      if (BusOperation* begun = made->release()) {
+        begun->listIn(bus.operations());
+        *operation = begun;
+        pending = true;
+      }
+      return {};
+    });
+    return pending ? operationPending : code;
+  }
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -19,6 +19,8 @@ struct Delivery {
 
 namespace detail {
 
+struct PutLater;  // detail/subscription_core.hpp
+
 /// What a publisher holds that must be let go while it waits or calls others: Python's GIL.
 struct Yield {
   void* self = nullptr;
@@ -38,6 +40,7 @@ struct PublishExtras {
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();  // for a place
   std::uint64_t correlation = 0;  // of the request that this is, or answers
   std::uint32_t responders = 0;   // out: subscriptions that respond and have it
+  PutLater* later = nullptr;      // the bus's own: takes what would have to wait for a place
 };
 
 struct PublishArgs {
@@ -124,6 +127,23 @@ struct SubscriptionCounters {
   std::uint64_t delivered, dropped, mismatched, failed, pending, replaced;
 };
 
+/// How an operation of the bus has ended. Good during the call.
+struct AsyncOutcome {
+  MessageRecord* answer = nullptr;  // of a request: a reference for the callee
+  Delivery delivery;                // of a publish
+  std::int32_t code = 0;            // 0, or the Errc with its texts
+  Text message, pythonType, traceback;
+};
+
+/// Who is told of it, once: on any thread, without a lock.
+struct Completion {
+  void* self = nullptr;
+  void (*done)(void* self, const AsyncOutcome* outcome) = nullptr;
+};
+
+/// What asyncPublish and the like return when they have not ended yet.
+inline constexpr std::int32_t operationPending = -1;
+
 /// Append-only.
 struct BusTable {
   std::uint32_t version = 1;
@@ -148,6 +168,18 @@ struct BusTable {
   std::size_t (*receive)(void* subscription, MessageRecord** out, std::size_t most);
   /// Answers a request with an error.
   void (*refuse)(void* core, Text replyTo, std::int32_t code, Text message, Text pythonType, Text traceback);
+  /// As publish, request and drain; where they would wait: operationPending, with the caller's share of an `operation`,
+  /// which is then passed to await once and to releaseOperation at last.
+  std::int32_t (*asyncPublish)(void* core, void* client, PublishArgs* args, Delivery* delivery, void** operation,
+                               ErrorSink sink);
+  std::int32_t (*asyncRequest)(void* core, void* client, PublishArgs* args, std::int64_t nanoseconds,
+                               MessageRecord** answer, void** operation, ErrorSink sink);
+  std::int32_t (*asyncDrain)(void* core, void* client, std::int64_t nanoseconds, void** operation, ErrorSink sink);
+  /// `completion` is told when it ends; before this returns, if it has ended.
+  void (*await)(void* operation, Completion completion);
+  /// Ends it with Errc::Cancelled, unless it has ended.
+  void (*cancel)(void* operation);
+  void (*releaseOperation)(void* operation);
 };
 
 }  // namespace detail

@@ -1,6 +1,8 @@
 #pragma once
 // qtforge/communication/detail/mailbox.hpp: the bounded queue of one subscription: a state machine without threads.
 
+#include <qtforge/communication/detail/mailbox_waits.hpp>
+#include <qtforge/communication/detail/topic_places.hpp>
 #include <qtforge/communication/subscription.hpp>
 #include <qtforge/utils/detail/brief_lock.hpp>
 
@@ -10,52 +12,20 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// Which place the queued message of a topic has, for OverflowPolicy::Latest. Allocates until it has held as many topics
-/// at once as it ever will.
-class TopicPlaces {
- public:
-  /// The place of that topic's message, or null.
-  [[nodiscard]] std::uint64_t* find(std::string_view topic) {
-    const auto found = places_.find(topic);
-    return found == places_.end() ? nullptr : &found->second;
-  }
-  void add(std::string_view topic, std::uint64_t place) {
-    if (spare_.empty()) {
-      places_.emplace(topic, place);
-      return;
-    }
-    auto node = std::move(spare_.back());
-    spare_.pop_back();
-    node.key() = topic;
-    node.mapped() = place;
-    places_.insert(std::move(node));
-  }
-  /// The same topic, as another message spells it: the first one's text goes with its message.
-  void rename(std::string_view topic) {
-    auto node = places_.extract(topic);
-    node.key() = topic;
-    places_.insert(std::move(node));
-  }
-  void remove(std::string_view topic) { spare_.push_back(places_.extract(topic)); }
-
- private:
-  using Places = std::unordered_map<std::string_view, std::uint64_t>;
-  Places places_;
-  std::vector<Places::node_type> spare_;
-};
-
 /// First in, first out, at most `capacity` messages; who puts the first one in must schedule the emptying. It begins
 /// closed to its consumer: see open().
+///
+/// Puts that wait for a place stand in one line, whether a thread waits for them or an operation. As long as the line is
+/// not empty the mailbox is full, so that nothing overtakes it.
 ///
 /// @par Thread safety  any number of producers, one consumer at a time. Its lock is a leaf: nothing is called under it.
 class Mailbox {
  public:
-  enum class Put { Queued, QueuedFirst, Replaced, DroppedOldest, DroppedNewest, Full, Closed };
+  using Put = PutResult;
 
   Mailbox(std::size_t capacity, OverflowPolicy policy) : capacity_(capacity), policy_(policy) {
     if (policy == OverflowPolicy::Latest) places_ = std::make_unique<TopicPlaces>();
@@ -84,20 +54,49 @@ class Mailbox {
     return putLocked(message, evicted);
   }
 
-  /// For Block: waits for a place until `deadline`, then as put().
+  /// For Block: waits for a place until `deadline`, in line with all who wait, then as put().
   Put putWithin(const Message& message, std::chrono::steady_clock::time_point deadline) {
-    Evicted evicted;
+    WaitingPut mine(message);
+    const auto put = putOrWait(mine);
+    if (put != Put::Waiting) return put;
     std::unique_lock lock(mutex_);
-    ++waiting_;
-    space_.wait_until(lock, deadline, [&] { return closed_ || count_ < capacity_; });
-    --waiting_;
-    return putLocked(message, evicted);
+    if (space_.wait_until(lock, deadline, [&] { return !mine.waits; })) return mine.result;
+    SettledWaits settled;
+    leaveLine(mine, settled);
+    lock.unlock();
+    settled.tell();
+    return Put::Full;
+  }
+
+  /// As put(), but where the policy is Block and there is no place `put` gets in line: Waiting.
+  Put putOrWait(WaitingPut& put) {
+    Evicted evicted;
+    std::lock_guard lock(mutex_);
+    if (policy_ != OverflowPolicy::Block || closed_ || count_ < capacity_) return putLocked(put.message, evicted);
+    put.waits = true;
+    put.ticket = ++tickets_;
+    ++enqueued_;
+    line_.add(put);
+    return Put::Waiting;
+  }
+
+  /// Takes it out of the line. False: it is no longer there, and is or will be told.
+  bool withdraw(WaitingPut& put) {
+    SettledWaits settled;
+    {
+      std::lock_guard lock(mutex_);
+      if (!put.waits) return false;
+      leaveLine(put, settled);
+    }
+    settled.tell();
+    return true;
   }
 
   /// Moves up to `most` messages to `out`, which is emptied first. False when there are none: then the mailbox is no
   /// longer scheduled, and the next put() is a QueuedFirst.
   bool take(std::vector<Message>& out, std::size_t most) {
     out.clear();
+    SettledWaits settled;
     auto lock = lockSoon(mutex_);
     handled_ += taken_;
     taken_ = 0;
@@ -106,11 +105,16 @@ class Mailbox {
     if (count_ == 0) overflowing_ = false;
     taken_ = n;
     if (n == 0) scheduled_ = false;
-    const bool wake = waiting_ > 0 && count_ == 0;  // else at the end of the consumer's turn: a wake-up is dear
-    const bool idle = idleWaiting_ > 0;
+    const bool emptied = count_ == 0;
+    if (line_.first()) [[unlikely]]
+      givePlaces(settled);
+    if (handledWaits_.first()) [[unlikely]]
+      endHandledWaits(settled);
+    // Else at the end of the consumer's turn: a wake-up is dear.
+    const bool wake = emptied && std::exchange(untold_, 0) > 0;
     lock.unlock();
     if (wake) space_.notify_all();
-    if (idle) idle_.notify_all();
+    settled.tell();
     return n > 0;
   }
 
@@ -119,58 +123,70 @@ class Mailbox {
 
   /// As take(), for a consumer without turns: what it gets counts as handled. @return how many
   std::size_t receive(MessageRecord** out, std::size_t most) {
+    SettledWaits settled;
     std::unique_lock lock(mutex_);
     const std::size_t n = std::min(count_, most);
     for (std::size_t i = 0; i < n; ++i) out[i] = pop();
     if (count_ == 0) overflowing_ = false;
     handled_ += n;
     if (n == 0) scheduled_ = false;
-    const bool wake = waiting_ > 0 && n > 0;
-    const bool idle = idleWaiting_ > 0 && n > 0;
+    givePlaces(settled);
+    endHandledWaits(settled);
+    const bool wake = std::exchange(untold_, 0) > 0;
     lock.unlock();
     if (wake) space_.notify_all();
-    if (idle) idle_.notify_all();
+    settled.tell();
     return n;
   }
 
-  /// Tells publishers that wait for a place: at the end of the consumer's turn.
+  /// Tells publishers that have their places: at the end of the consumer's turn.
   void wakePublishers() {
     bool wake;
     {
       std::lock_guard lock(mutex_);
-      wake = waiting_ > 0 && count_ < capacity_;
+      wake = std::exchange(untold_, 0) > 0;
     }
     if (wake) space_.notify_all();
   }
 
-  /// Ends it: drops what is queued and wakes who waits.
+  /// Ends it: drops what is queued and tells who waits.
   void close() {
     std::vector<Message> dropped;  // freed after the lock
+    SettledWaits settled;
     {
       std::lock_guard lock(mutex_);
       closed_ = true;
       dropped.reserve(count_);
       while (count_ > 0) dropped.push_back(Message::adopt(pop()));
-      handled_ += dropped.size();
+      while (auto* put = line_.takeFirst()) settle(*put, Put::Closed, settled);
+      while (auto* wait = handledWaits_.takeFirst()) settle(*wait, settled);
+      handled_ = enqueued_;
     }
     space_.notify_all();
-    idle_.notify_all();
+    settled.tell();
   }
 
-  /// Waits until as many messages as `target`, of all that were ever queued, are handled or dropped, or it is closed.
-  /// False at the deadline.
-  bool waitHandled(std::uint64_t target, std::chrono::steady_clock::time_point deadline) {
-    std::unique_lock lock(mutex_);
-    ++idleWaiting_;
-    const bool done = idle_.wait_until(lock, deadline, [&] { return closed_ || handled_ >= target; });
-    --idleWaiting_;
-    return done;
-  }
-
-  [[nodiscard]] std::uint64_t enqueued() const {
+  /// Tells `wait` when all that was ever put, what is in line included, is handled or dropped, or the mailbox is closed.
+  /// False: it is so already.
+  bool waitHandled(HandledWait& wait) {
     std::lock_guard lock(mutex_);
-    return enqueued_;
+    if (closed_ || handled_ >= enqueued_) return false;
+    wait.target = enqueued_;
+    wait.ticket = tickets_;
+    wait.waits = true;
+    handledWaits_.add(wait);
+    return true;
   }
+
+  /// False: it is or will be told.
+  bool forget(HandledWait& wait) {
+    std::lock_guard lock(mutex_);
+    if (!wait.waits) return false;
+    wait.waits = false;
+    handledWaits_.remove(wait);
+    return true;
+  }
+
   [[nodiscard]] bool busy() const {
     std::lock_guard lock(mutex_);
     return !closed_ && handled_ < enqueued_;
@@ -217,6 +233,45 @@ class Mailbox {
       if (record) Message::adopt(record);
     }
   };
+
+  void settle(WaitingPut& put, Put result, SettledWaits& settled) {
+    put.waits = false;
+    put.result = result;
+    if (put.settled) settled.puts.add(put);
+    else ++untold_;
+  }
+  static void settle(HandledWait& wait, SettledWaits& settled) {
+    wait.waits = false;
+    settled.waits.add(wait);
+  }
+
+  // The consumer is at it: there was a message, so that it is scheduled.
+  void givePlaces(SettledWaits& settled) {
+    while (count_ < capacity_) {
+      auto* put = line_.takeFirst();
+      if (!put) return;
+      push(put->message);
+      settle(*put, Put::Queued, settled);
+    }
+  }
+
+  void leaveLine(WaitingPut& put, SettledWaits& settled) {
+    put.waits = false;
+    line_.remove(put);
+    --enqueued_;
+    for (auto* wait = handledWaits_.first(); wait; wait = wait->next)
+      if (put.ticket <= wait->ticket) --wait->target;
+    endHandledWaits(settled);
+  }
+
+  // Their targets never fall from one to the next.
+  void endHandledWaits(SettledWaits& settled) {
+    while (auto* wait = handledWaits_.first()) {
+      if (wait->target > handled_) return;
+      handledWaits_.remove(*wait);
+      settle(*wait, settled);
+    }
+  }
 
   Put putLocked(const Message& message, Evicted& evicted) {
     if (closed_) return Put::Closed;
@@ -297,15 +352,16 @@ class Mailbox {
   std::atomic<bool> readable_{false};  // count_ > 0
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable space_;
-  std::condition_variable idle_;
+  IntrusiveList<WaitingPut> line_;
+  IntrusiveList<HandledWait> handledWaits_;
   std::unique_ptr<TopicPlaces> places_;  // for Latest
   std::vector<MessageRecord*> ring_;
   std::size_t first_ = 0;
   std::size_t count_ = 0;
   std::size_t taken_ = 0;     // given to the consumer, not yet known as handled
-  std::size_t waiting_ = 0;
-  std::size_t idleWaiting_ = 0;
-  std::uint64_t enqueued_ = 0;
+  std::size_t untold_ = 0;    // threads whose puts have their places and who do not know it yet
+  std::uint64_t tickets_ = 0;
+  std::uint64_t enqueued_ = 0;  // what is in line included
   std::uint64_t handled_ = 0;
   std::uint64_t dropped_ = 0;
   std::uint64_t replaced_ = 0;

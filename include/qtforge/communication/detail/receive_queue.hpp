@@ -1,23 +1,14 @@
 #pragma once
 // qtforge/communication/detail/receive_queue.hpp: receives that wait for a message, as the handler of a subscription.
 
+#include <qtforge/communication/detail/async_operation.hpp>
 #include <qtforge/communication/detail/bus_table.hpp>
-#include <qtforge/utils/detail/root.hpp>
-
-#include <boost/asio/associated_allocator.hpp>
-#include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/bind_allocator.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/system_executor.hpp>
 
 #include <algorithm>
-#include <list>
+#include <deque>
+#include <iterator>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -25,15 +16,19 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 
 using ReceivedMessages = expected<std::vector<Message>>;
 
-/// One receive that waits. `complete` is called once and never calls the user's handler itself.
-struct PendingReceive {
-  explicit PendingReceive(std::size_t limit) : most(limit) {}
-  PendingReceive(const PendingReceive&) = delete;
-  PendingReceive& operator=(const PendingReceive&) = delete;
-  virtual ~PendingReceive() = default;
-  virtual void complete(ReceivedMessages result) = 0;
+class ReceiveQueue;
+
+/// One receive that waits.
+class PendingReceive final : public AsyncOperation<ReceivedMessages> {
+ public:
+  PendingReceive(const std::shared_ptr<ReceiveQueue>& queue, std::size_t limit) : most(limit), queue_(queue) {}
+
+  void cancel() override;
 
   const std::size_t most;  // messages
+
+ private:
+  const std::weak_ptr<ReceiveQueue> queue_;
 };
 
 /// The messages of one subscription, for those who ask for them.
@@ -49,7 +44,7 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
     subscription_ = subscription;
   }
 
-  /// Messages that are there, at most `most`.
+  /// Messages that are there, at most `most`; none while others wait for them.
   std::vector<Message> take(std::size_t most) {
     std::lock_guard lock(mutex_);
     if (!waiting_.empty()) return {};  // they asked first
@@ -59,21 +54,20 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
   /// Completes it when a message is there.
   void wait(const std::shared_ptr<PendingReceive>& receive) {
     std::lock_guard lock(mutex_);
-    if (closed_) return receive->complete(endedError());
-    if (waiting_.empty())
-      if (auto messages = takeLocked(receive->most); !messages.empty()) return receive->complete(std::move(messages));
+    if (closed_) return end(*receive);
     waiting_.push_back(receive);
+    serve();
   }
 
   /// Completes it with Errc::Cancelled, unless it has its messages.
   void cancel(const PendingReceive* receive) {
     std::lock_guard lock(mutex_);
-    for (auto at = waiting_.begin(); at != waiting_.end(); ++at) {
-      if (at->get() != receive) continue;
-      const auto cancelled = std::move(*at);
-      waiting_.erase(at);
-      return cancelled->complete(Error(Errc::Cancelled, "receive: cancelled"));
-    }
+    const auto at = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& r) { return r.get() == receive; });
+    if (at == waiting_.end()) return;
+    const auto cancelled = std::move(*at);
+    waiting_.erase(at);
+    ReceivedMessages none = Error(Errc::Cancelled, "receive: cancelled");
+    cancelled->complete(none);
   }
 
   /// As a handler: owns a share of the queue.
@@ -87,27 +81,45 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
   static void destroy(void* self) {
     const std::unique_ptr<Share> share(static_cast<Share*>(self));
     auto& queue = **share;
+    std::deque<Message> dropped;  // freed after the lock
     std::lock_guard lock(queue.mutex_);
     queue.closed_ = true;
-    for (const auto& receive : queue.waiting_) receive->complete(endedError());
+    for (const auto& receive : queue.waiting_) end(*receive);
     queue.waiting_.clear();
+    dropped.swap(queue.returned_);
   }
 
   // The mailbox has messages, and tells so again when it was empty.
   static void readable(void* self) {
     auto& queue = **static_cast<Share*>(self);
     std::lock_guard lock(queue.mutex_);
-    while (!queue.waiting_.empty()) {
-      auto messages = queue.takeLocked(queue.waiting_.front()->most);
+    queue.serve();
+  }
+
+  // Those that wait, as far as there are messages.
+  void serve() {
+    while (!waiting_.empty()) {
+      auto messages = takeLocked(waiting_.front()->most);
       if (messages.empty()) return;
-      queue.waiting_.front()->complete(std::move(messages));
-      queue.waiting_.pop_front();
+      ReceivedMessages received = std::move(messages);
+      const auto receive = std::move(waiting_.front());
+      waiting_.pop_front();
+      if (!receive->complete(received))  // its context has ended meanwhile: the next one gets them
+        returned_.insert(returned_.begin(), std::make_move_iterator(received->begin()),
+                         std::make_move_iterator(received->end()));
     }
+  }
+
+  static void end(PendingReceive& receive) {
+    ReceivedMessages none = Error(Errc::ShuttingDown, "receive: the subscription has ended");
+    receive.complete(none);
   }
 
   std::vector<Message> takeLocked(std::size_t most) {
     std::vector<Message> messages;
     if (!subscription_ || closed_) return messages;
+    for (; !returned_.empty() && messages.size() < most; returned_.pop_front())
+      messages.push_back(std::move(returned_.front()));
     constexpr std::size_t batch = 16;
     MessageRecord* records[batch];
     while (messages.size() < most) {
@@ -118,12 +130,11 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
     return messages;
   }
 
-  static Error endedError() { return Error(Errc::ShuttingDown, "receive: the subscription has ended"); }
-
   const BusTable* const bus_;
   std::mutex mutex_;  // guards all below
   void* subscription_ = nullptr;
-  std::list<std::shared_ptr<PendingReceive>> waiting_;
+  std::deque<std::shared_ptr<PendingReceive>> waiting_;
+  std::deque<Message> returned_;  // taken for a receive that was gone
   bool closed_ = false;
 };
 
@@ -136,56 +147,17 @@ inline constexpr HandlerTable makeReceiveTable(std::int32_t (*unused)(void*, Arr
 
 inline constexpr HandlerTable ReceiveQueue::table = makeReceiveTable(&unused, &destroy, &readable);
 
-/// A receive and the completion handler of the one who asked.
-///
-/// @tparam Handler  takes what `Convert` makes of the messages
-template <class Handler, class Convert>
-class ReceiveOperation final : public PendingReceive {
- public:
-  ReceiveOperation(std::size_t limit, Handler&& handler) : PendingReceive(limit), handler_(std::move(handler)) {
-    if constexpr (hasExecutor) work_.emplace(Associated::get(handler_, NoExecutor()));
-  }
+inline void PendingReceive::cancel() {
+  if (const auto queue = queue_.lock()) queue->cancel(this);
+}
 
-  /// Asks `queue` for messages, and takes the question back when the handler's cancellation slot says so.
-  static void start(const std::shared_ptr<ReceiveQueue>& queue, const std::shared_ptr<ReceiveOperation>& self) {
-    auto slot = boost::asio::get_associated_cancellation_slot(self->handler_);
-    if (slot.is_connected())
-      slot.assign([queue = std::weak_ptr(queue), receive = std::weak_ptr(self)](boost::asio::cancellation_type type) {
-        if (type == boost::asio::cancellation_type::none) return;
-        const auto there = queue.lock();
-        const auto waiting = receive.lock();
-        if (there && waiting) there->cancel(waiting.get());
-      });
-    queue->wait(self);
-  }
-
-  // On the handler's associated executor, without one on the runtime's.
-  void complete(ReceivedMessages result) override {
-    auto allocator = boost::asio::get_associated_allocator(handler_);
-    auto call = [lease = OwnLease(), handler = std::move(handler_), result = std::move(result)]() mutable {
-      auto slot = boost::asio::get_associated_cancellation_slot(handler);
-      if (slot.is_connected()) slot.clear();
-      std::move(handler)(Convert()(std::move(result)));
-    };
-    if constexpr (hasExecutor) {
-      boost::asio::post(work_->get_executor(), boost::asio::bind_allocator(allocator, std::move(call)));
-      work_.reset();
-    } else if (const auto* root = findRoot()) {
-      root->runtime->post(Task::of(std::move(call)));
-    }
-  }
-
- private:
-  struct NoExecutor {};
-  using Associated = boost::asio::associated_executor<Handler, NoExecutor>;
-  using Executor = typename Associated::type;
-  static constexpr bool hasExecutor = !std::is_same_v<Executor, NoExecutor>;
-  struct NoWork {};
-
-  Handler handler_;
-  std::conditional_t<hasExecutor, std::optional<boost::asio::executor_work_guard<
-                                      std::conditional_t<hasExecutor, Executor, boost::asio::system_executor>>>,
-                     NoWork> work_;  // keeps the executor's context running
-};
+/// Completes `handler` with what `Convert` makes of at least one and at most `most` messages.
+template <class Convert, class Handler>
+void receiveInto(const std::shared_ptr<ReceiveQueue>& queue, std::size_t most, Handler handler) {
+  if (auto there = queue->take(most); !there.empty())
+    return completeNow<Convert>(std::move(handler), ReceivedMessages(std::move(there)));
+  const auto receive = std::make_shared<PendingReceive>(queue, most);
+  if (PendingReceive::keep<Convert>(receive, std::move(handler))) queue->wait(receive);
+}
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

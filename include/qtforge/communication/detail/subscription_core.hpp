@@ -2,6 +2,7 @@
 // qtforge/communication/detail/subscription_core.hpp: one subscription: its handler, its calls and their end.
 
 #include <qtforge/communication/detail/client.hpp>
+#include <qtforge/communication/detail/deadlines.hpp>
 #include <qtforge/communication/detail/handler_calls.hpp>
 #include <qtforge/communication/detail/latency.hpp>
 #include <qtforge/communication/detail/turn.hpp>
@@ -18,6 +19,17 @@ struct BusReports {
   virtual void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) = 0;
   virtual void mismatch(const SubscriptionCore& subscription, const Error& error) = 0;
   virtual void overflow(const SubscriptionCore& subscription) = 0;
+};
+
+/// Takes a message for which a publisher would have to wait.
+struct PutLater {
+  /// @param deadline  how long the message may wait for its place
+  /// @return Waiting, or what became of it at once
+  virtual PutResult put(SubscriptionCore& target, const Message& message,
+                        std::chrono::steady_clock::time_point deadline) = 0;
+
+ protected:
+  ~PutLater() = default;
 };
 
 /// Subscriptions of one name that share their messages.
@@ -109,32 +121,33 @@ class SubscriptionCore : private Deferred {
   /// Whether this thread would have to go on for the handler to be called.
   [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calls_.calledBy(record) || executorWaitsForCaller(); }
 
-  /// Queues `message`, waiting if the policy is Block.
+  /// Queues `message`, waiting if the policy is Block: here, or in PublishExtras::later, where it counts as queued.
   ///
   /// @param failure  set to Overflow, WouldDeadlock or ShuttingDown, if it is the first: then false
   bool enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts, Error& failure) {
     auto put = mailbox_.put(message);
-    if (put == Mailbox::Put::Full) {
-      if (mailbox_.policy() == OverflowPolicy::Fail) return overflowed(counts, "its policy is Fail", failure);
-      if (waitsFor(record)) {
+    if (put == Mailbox::Put::Full && mailbox_.policy() == OverflowPolicy::Block) [[unlikely]] {
+      auto waited = putWaiting(record, message, args);
+      if (!waited) {
         mailbox_.countDropped();
         ++counts.dropped;
-        return keepFirst(failure, Error(Errc::WouldDeadlock, describe() + ": its mailbox of " +
-                                                              std::to_string(mailbox_.capacity()) +
-                                                              " messages is full, and only this thread could empty it"));
+        return keepFirst(failure, waited.error());
       }
-      auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(blockTimeout_);
-      const Yield* yield = nullptr;
-      if (args.extras) {
-        deadline = std::min(deadline, args.extras->deadline);
-        yield = args.extras->yield;
-      }
-      if (yield) yield->release(yield->self);
-      put = mailbox_.putWithin(message, deadline);
-      if (yield) yield->acquire(yield->self);
-      if (put == Mailbox::Put::Full) return overflowed(counts, "it had no place within the block timeout", failure);
+      put = *waited;
     }
+    return settle(put, counts, failure);
+  }
+
+  /// Does what follows from the end of a put, and counts it.
+  ///
+  /// @param failure  set to Overflow or ShuttingDown, if it is the first: then false
+  bool settle(Mailbox::Put put, Delivery& counts, Error& failure) {
     switch (put) {
+      case Mailbox::Put::Full:
+        return overflowed(counts,
+                          mailbox_.policy() == OverflowPolicy::Fail ? "its policy is Fail"
+                                                                    : "it had no place within the block timeout",
+                          failure);
       case Mailbox::Put::DroppedOldest:
       case Mailbox::Put::DroppedNewest:
         ++counts.dropped;
@@ -196,6 +209,21 @@ class SubscriptionCore : private Deferred {
  private:
   ~SubscriptionCore() {
     delete latency_.load(std::memory_order_relaxed);
+  }
+
+  // For a place, or for what takes the message to wait for one.
+  expected<Mailbox::Put> putWaiting(ThreadRecord& record, const Message& message, const PublishArgs& args) {
+    static const PublishExtras none;
+    const auto& extras = args.extras ? *args.extras : none;
+    const auto deadline = std::min(deadlineAfter(std::chrono::nanoseconds(blockTimeout_)), extras.deadline);
+    if (extras.later) return extras.later->put(*this, message, deadline);
+    if (waitsFor(record))
+      return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                            " messages is full, and only this thread could empty it");
+    if (extras.yield) extras.yield->release(extras.yield->self);
+    const auto put = mailbox_.putWithin(message, deadline);
+    if (extras.yield) extras.yield->acquire(extras.yield->self);
+    return put;
   }
 
   bool overflowed(Delivery& counts, const char* why, Error& failure) {
