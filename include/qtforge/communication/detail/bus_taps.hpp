@@ -16,7 +16,7 @@ inline expected<void> BusCore::checkTap(const SubscribeArgs& args) {
   }
   if (static_cast<DeliveryMode>(args.delivery) != DeliveryMode::Queued)
     return refused("Direct delivery would hold publishers up");
-  if (args.responds || std::string_view(args.group) != "") return refused("it is no receiver: it neither responds nor shares");
+  if (args.responds || args.group.size > 0) return refused("it is no receiver: it neither responds nor shares");
   return {};
 }
 
@@ -32,7 +32,8 @@ inline void BusCore::showTaps(Passage& passage, ThreadRecord& record, const Publ
       if (!wants(tap, passage, record, args)) return;
     }
     if (tap.tapEvery > 1 && tap.tapSeen.fetch_add(1, std::memory_order_relaxed) % tap.tapEvery != 0) return;
-    // What fails here is not the publisher's concern: that a C++ payload cannot be copied, that the tap's executor has ended.
+    // What fails here is not the publisher's concern: a payload that is nested too deeply or cannot be copied, an executor
+    // of the tap that has ended.
     const auto failed = guarded({}, [&]() -> expected<void> {
       Delivery counts;  // a tap is no receiver
       Error failure;

@@ -1,6 +1,6 @@
 #pragma once
-// qtforge/communication/detail/json_writer.hpp: JSON values as text from which json_reader.hpp makes the same values, bit for bit, and which is the
-// same with any Boost.
+// qtforge/communication/detail/json_writer.hpp: JSON values as text, the same with any Boost, from which json_reader.hpp
+// makes the same values, bit for bit.
 //
 // Boost's own text is not: how it writes doubles changed between versions, its parser's doubles are off by the last bit
 // unless told otherwise, and NaN becomes no JSON. What JSON cannot say is an object with one key that begins with `$`:

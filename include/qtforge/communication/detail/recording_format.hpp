@@ -1,5 +1,5 @@
 #pragma once
-// qtforge/communication/detail/recording_format.hpp: the lines of a recording: JSON, documented in docs/guides/recording.md.
+// qtforge/communication/detail/recording_format.hpp: the lines of a recording. See docs/guides/recording.md.
 
 #include <qtforge/communication/detail/json_reader.hpp>
 #include <qtforge/communication/detail/json_writer.hpp>
