@@ -188,6 +188,16 @@ class MessageBus:
         group: str = "",
         retained: bool = True,
     ) -> Subscription: ...
+    def tap(
+        self,
+        handler: Callable[[Message], object],
+        pattern: str = ">",
+        *,
+        every: SupportsIndex = 1,
+        capacity: SupportsIndex = 65536,
+        policy: Literal["drop_oldest", "drop_newest", "latest"] = "drop_oldest",
+        owner: object = None,
+    ) -> Subscription: ...
     @overload
     def request(
         self, topic: str, payload: Any, *, timeout: _Seconds = 5.0, envelope: Literal[True]

@@ -56,6 +56,8 @@ class ErrorCode(enum.IntEnum):
     LIMIT_EXCEEDED = 40
     NO_RESPONDER = 41
     CANCELLED = 42
+    FILE_FAILED = 43
+    RECORDING_INVALID = 44
 
 
 class Error(Exception):

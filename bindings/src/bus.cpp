@@ -15,17 +15,29 @@ constexpr std::array<const char*, 10> subscribeNames{"pattern",       "handler",
 SubscribeSignature subscribeSignature{"subscribe", subscribeNames, 2, 2};
 SubscribeSignature respondSignature{"respond", subscribeNames, 2, 2};
 Signature<4> requestSignature{"request", {"topic", "payload", "timeout", "envelope"}, 2, 2};
+Signature<6> tapSignature{"tap", {"handler", "pattern", "every", "capacity", "policy", "owner"}, 2, 1};
 Signature<1> drainSignature{"drain", {"timeout"}, 1, 0};
 
 PyObject* theBus = nullptr;  // for the life of the process
 
-/// The table of a host that has requests; null with a Python error set for one that is older.
-const python::Bridge* bridgeWithRequests() {
+/// The host's table if it is that long, else null with a Python error set.
+const python::Bridge* bridgeUpTo(std::size_t end, const char* missing) {
   const auto* table = bridge();
-  if (!table || table->size >= offsetof(python::Bridge, clearRetained) + sizeof(table->clearRetained)) return table;
+  if (!table || table->size >= end) return table;
   constexpr int failed = 1;  // qtforge::Errc::Failed
-  raise(failed, "this host was built with an older qtforge, which has neither requests nor retained messages; build it anew");
+  raise(failed, missing);
   return nullptr;
+}
+
+const python::Bridge* bridgeWithRequests() {
+  return bridgeUpTo(offsetof(python::Bridge, clearRetained) + sizeof(python::Bridge::clearRetained),
+                    "this host was built with an older qtforge, which has neither requests nor retained messages; "
+                    "build it anew");
+}
+
+const python::Bridge* bridgeWithTaps() {
+  return bridgeUpTo(offsetof(python::Bridge, tap) + sizeof(python::Bridge::tap),
+                    "this host was built with an older qtforge, which has no taps; build it anew");
 }
 
 PyObject* publish(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
@@ -60,15 +72,23 @@ PyObject* clearRetained(PyObject*, PyObject* pattern) {
   return table ? orStay([&] { return table->clearRetained(pattern); }) : nullptr;
 }
 
-/// What was given of the options of subscribe or respond, for the host to check. Null with a Python error set.
-Ref optionsOf(const SubscribeSignature& signature, const std::array<PyObject*, 10>& given) {
+/// What was given of the options of subscribe, respond or tap, for the host to check. Null with a Python error set.
+template <std::size_t N>
+Ref optionsOf(const Signature<N>& signature, const std::array<PyObject*, N>& given) {
   constexpr std::size_t first = 2;
   Ref options(PyDict_New());
   for (std::size_t i = first; options && i < given.size(); ++i)
     if (given[i] && PyDict_SetItem(options.get(), signature.key(i), given[i]) != 0) options.reset();
-  if (options && &signature == &respondSignature && PyDict_SetItemString(options.get(), "responds", Py_True) != 0)
-    options.reset();
   return options;
+}
+
+// The subscription of that number, which it takes; null for null.
+PyObject* numbered(PyObject* number, PyObject* pattern) {
+  const Ref owned(number);
+  if (!owned) return nullptr;
+  const auto id = PyLong_AsUnsignedLongLong(owned.get());
+  if (id == static_cast<unsigned long long>(-1) && PyErr_Occurred()) return nullptr;
+  return newSubscription(id, pattern);
 }
 
 PyObject* subscribeBy(const SubscribeSignature& signature, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
@@ -80,12 +100,9 @@ PyObject* subscribeBy(const SubscribeSignature& signature, PyObject* const* args
   if (!PyCallable_Check(handler)) return raiseType(signature.function(), "handler", "callable", handler), nullptr;
   const Ref options = optionsOf(signature, given);
   if (!options) return nullptr;
+  if (&signature == &respondSignature && PyDict_SetItemString(options.get(), "responds", Py_True) != 0) return nullptr;
   const auto* table = bridge();
-  Ref number(table ? orStay([&] { return table->subscribe(pattern, handler, options.get()); }) : nullptr);
-  if (!number) return nullptr;
-  const auto id = PyLong_AsUnsignedLongLong(number.get());
-  if (id == static_cast<unsigned long long>(-1) && PyErr_Occurred()) return nullptr;
-  return newSubscription(id, pattern);
+  return table ? numbered(orStay([&] { return table->subscribe(pattern, handler, options.get()); }), pattern) : nullptr;
 }
 
 PyObject* subscribe(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
@@ -94,6 +111,21 @@ PyObject* subscribe(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject
 
 PyObject* respond(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   return subscribeBy(respondSignature, args, count, keywords);
+}
+
+PyObject* tap(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 6> given;
+  if (!tapSignature.bind(args, count, keywords, given)) return nullptr;
+  PyObject* handler = given[0];
+  PyObject* pattern = given[1];
+  if (!PyCallable_Check(handler)) return raiseType("tap", "handler", "callable", handler), nullptr;
+  if (pattern && !PyUnicode_Check(pattern)) return raiseType("tap", "pattern", "str", pattern), nullptr;
+  const Ref options = optionsOf(tapSignature, given);
+  if (!options) return nullptr;
+  const Ref all(pattern ? nullptr : PyUnicode_FromString(">"));
+  if (!pattern) pattern = all.get();
+  const auto* table = pattern ? bridgeWithTaps() : nullptr;
+  return table ? numbered(orStay([&] { return table->tap(pattern, handler, options.get()); }), pattern) : nullptr;
 }
 
 PyObject* unsubscribeAll(PyObject*, PyObject* owner) {
@@ -182,6 +214,21 @@ PyMethodDef methods[] = {
      "block_timeout=5.0, owner=None, group='', retained=True)\n--\n\n"
      "Answers requests on topics that match a pattern with what a function returns.\n\n"
      "What it raises is raised by the requester's `request`. Arguments and errors as `subscribe`.\n"},
+    {"tap", method(tap), METH_FASTCALL | METH_KEYWORDS,
+     "tap($self, handler, pattern='>', *, every=1, capacity=65536, policy='drop_oldest', owner=None)\n--\n\n"
+     "Shows a handler what is published, for tools that look on.\n\n"
+     "It sees all, whoever receives it: the library's own messages below `qtforge` too, requests and their answers. It\n"
+     "is no receiver, publishers never wait for it, and what its own handler publishes is not shown to it.\n\n"
+     "Args:\n"
+     "    handler: called with the whole Message.\n"
+     "    pattern: as `subscribe`, but `>` and a first `*` match the library's own topics too.\n"
+     "    every: of what matches, show the first message and then each that many-th.\n"
+     "    capacity: how many messages may wait, at least 1.\n"
+     "    policy: what goes when more come: 'drop_oldest', 'drop_newest', or 'latest' as `subscribe`.\n"
+     "    owner: what `unsubscribe_all` finds it by; else the plugin whose code calls.\n\n"
+     "Raises:\n"
+     "    TypeError, ValueError: an argument is wrong; the message names it.\n"
+     "    TopicError: not a pattern, with the offset of what is wrong.\n"},
     {"request", method(request), METH_FASTCALL | METH_KEYWORDS,
      "request($self, topic, payload, *, timeout=5.0, envelope=False)\n--\n\n"
      "Publishes a payload and waits for the first answer.\n\n"
@@ -225,7 +272,7 @@ constexpr const char* documentation = "The message bus of the process: `MessageB
 
 PyObject* makeMessageBusType() {
   if (!publishSignature.intern() || !subscribeSignature.intern() || !drainSignature.intern() ||
-      !respondSignature.intern() || !requestSignature.intern())
+      !respondSignature.intern() || !requestSignature.intern() || !tapSignature.intern())
     return nullptr;
   static PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>(documentation)},

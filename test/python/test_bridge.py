@@ -23,6 +23,8 @@ def test_a_hosts_table_is_used_and_its_end_is_left_to_the_host(hosted):
         assert bus.request("a", 2, timeout=3) == {"answer": 42}
         assert calls["request"] == [("a", 2, 3.0, 0)]
         assert bus.clear_retained("a.>") == 2
+        assert bus.tap(print, every=3, owner=bus).pattern == ">"
+        assert calls["tap"] == [(">", print, {"every": 3, "owner": bus})]
         subscription = bus.subscribe("b", print, capacity=3, envelope=True, owner=bus)
         assert calls["subscribe"][0][:2] == ("b", print)
         assert subscription.unsubscribe() is True and calls["unsubscribe"] == [(42,)]
@@ -51,14 +53,14 @@ def test_a_host_without_the_later_members_serves(hosted):
         class P(qtforge.IPlugin): pass
         assert P().name() == "P" and P().version() == ""
         assert calls["plugin_description"] == []
-        for call in (lambda bus: bus.request("a", 1), lambda bus: bus.clear_retained(">")):
+        for call in (lambda bus: bus.request("a", 1), lambda bus: bus.clear_retained(">"), lambda bus: bus.tap(print)):
             try:
                 call(qtforge.MessageBus.instance())
             except qtforge.Error as error:
                 assert "older qtforge" in str(error)
             else:
                 raise AssertionError("it was called")
-        assert calls["request"] == calls["clear_retained"] == []
+        assert calls["request"] == calls["clear_retained"] == calls["tap"] == []
     """)
 
 

@@ -56,6 +56,20 @@ BOOST_AUTO_TEST_CASE(what_is_there_at_the_opening_comes_first_as_far_as_there_is
   BOOST_TEST(contents(box) == "a=2 a=3 a=9");
 }
 
+BOOST_AUTO_TEST_CASE(an_overflow_is_the_first_one_until_the_consumer_has_emptied_it) {
+  Mailbox box(1, OverflowPolicy::DropOldest);
+  box.open({});
+  box.put(message("a", 0));
+  for (int i = 1; i < 4; ++i) {
+    BOOST_TEST((box.put(message("a", i)) == Mailbox::Put::DroppedOldest));
+    BOOST_TEST(box.firstOverflow() == (i == 1));
+  }
+  BOOST_TEST(contents(box) == "a=3");
+  box.put(message("a", 4));
+  box.put(message("a", 5));
+  BOOST_TEST(box.firstOverflow());
+}
+
 BOOST_AUTO_TEST_CASE(at_the_opening_latest_keeps_the_newer_one_and_a_place_for_others) {
   Mailbox box(2, OverflowPolicy::Latest);
   box.put(message("a", 2));

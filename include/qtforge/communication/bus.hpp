@@ -122,6 +122,38 @@ class MessageBus {
   ///   - the errors of subscribe with a handler
   [[nodiscard]] expected<Receiver> subscribe(std::string_view pattern, const SubscribeOptions& options = {}) const;
 
+  /// Shows `handler` what is published, to whatever receivers, for tools that look on: a tap is no receiver in Delivery
+  /// and no responder, and never holds a publisher up.
+  ///
+  /// It sees all messages that the bus takes, also those that nobody receives, the library's own below `qtforge.`,
+  /// requests, and answers to requests (on the request's reply topic). It does not see errors that are given as answers,
+  /// and messages that were retained before. What its handler publishes while it runs, or fails with, is shown to other
+  /// taps, not to this one; what others publish in answer to that is shown, so do not answer each message.
+  /// @param handler  takes `const Message&`; called in order, never two calls at a time, on its associated executor,
+  ///                 else the runtime's. filter() before it is asked on the publishers' threads.
+  /// @return the subscription, whose end ends the calls, or
+  ///   - Errc::InvalidPattern   with the offset of what is wrong
+  ///   - Errc::InvalidArgument  for a capacity or `every` of 0, and for OverflowPolicy::Block and Fail
+  ///   - Errc::ShuttingDown, Errc::NoRuntime
+  template <class Handler>
+    requires std::is_invocable_v<std::decay_t<Handler>&, const Message&>
+  [[nodiscard]] expected<Subscription> tap(Handler&& handler, const TapOptions& options = {}) const {
+    using Held = detail::HeldHandler<Message, std::decay_t<Handler>>;
+    const auto where = at();
+    if (!where.core) return detail::noRuntime();
+    detail::SubscribeArgs args;
+    args.pattern = options.pattern;
+    args.capacity = options.capacity;
+    args.policy = static_cast<std::int32_t>(options.policy);
+    args.retained = false;
+    args.tap = true;
+    args.every = options.every;
+    args.executor = detail::associatedExecutor(handler);
+    args.handler = &Held::table;
+    args.self = new Held(std::forward<Handler>(handler));
+    return subscribeWith(where, args);
+  }
+
   /// Answers requests on topics that match `pattern` with what `function` returns.
   ///
   /// @param function  takes what a handler takes; returns a payload, expected<payload>, or nothing, which answers null.

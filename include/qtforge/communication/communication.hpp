@@ -7,5 +7,7 @@
 #include <qtforge/communication/message.hpp>
 #include <qtforge/communication/message_bus.hpp>
 #include <qtforge/communication/receiver.hpp>
+#include <qtforge/communication/recording.hpp>
+#include <qtforge/communication/replay.hpp>
 #include <qtforge/communication/subscription.hpp>
 #include <qtforge/communication/topic.hpp>

@@ -39,6 +39,14 @@ struct SubscribeOptions {
   bool retained = true;    ///< whether to get what is retained already, see PublishOptions::retain
 };
 
+/// What a tap is shown; see MessageBus::tap.
+struct TapOptions {
+  std::string_view pattern = ">";  ///< `>` and a first `*` match the library's own topics too, unlike elsewhere
+  std::uint64_t every = 1;         ///< of what matches, the first message and then each that many-th; at least 1
+  std::size_t capacity = 65'536;   ///< messages, at least 1
+  OverflowPolicy policy = OverflowPolicy::DropOldest;  ///< or DropNewest, or Latest
+};
+
 struct SubscriptionStats {
   std::uint64_t delivered = 0;   ///< handled, whether well or with an error
   std::uint64_t dropped = 0;     ///< lost to a full mailbox

@@ -94,11 +94,10 @@ inline expected<void> checkPattern(std::string_view pattern) {
   return pattern.find_first_of("*>") != std::string_view::npos;
 }
 
-/// Whether `pattern` matches `topic`, both valid. A first token `*` or `>` does not match the library's own topics.
-///
-/// @par Complexity  linear in the topic; no allocation.
-[[nodiscard]] inline bool matches(std::string_view pattern, std::string_view topic) noexcept {
-  if ((pattern.starts_with('*') || pattern.starts_with('>')) && isReservedTopic(topic)) return false;
+namespace detail {
+
+/// As matches(), the library's own topics being like any others.
+[[nodiscard]] inline bool matchesTokens(std::string_view pattern, std::string_view topic) noexcept {
   for (;;) {
     const auto patternEnd = pattern.find('.'), topicEnd = topic.find('.');
     const auto token = pattern.substr(0, patternEnd);
@@ -109,6 +108,16 @@ inline expected<void> checkPattern(std::string_view pattern) {
     pattern.remove_prefix(patternEnd + 1);
     topic.remove_prefix(topicEnd + 1);
   }
+}
+
+}  // namespace detail
+
+/// Whether `pattern` matches `topic`, both valid. A first token `*` or `>` does not match the library's own topics.
+///
+/// @par Complexity  linear in the topic; no allocation.
+[[nodiscard]] inline bool matches(std::string_view pattern, std::string_view topic) noexcept {
+  if ((pattern.starts_with('*') || pattern.starts_with('>')) && isReservedTopic(topic)) return false;
+  return detail::matchesTokens(pattern, topic);
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI

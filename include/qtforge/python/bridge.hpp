@@ -76,6 +76,12 @@ struct Bridge {
   PyObject* (*request)(PyObject* topic, PyObject* payload, double seconds, int envelope);
   /// @return int: how many retained messages were let go
   PyObject* (*clearRetained)(PyObject* pattern);
+
+  /// Shows a handler what is published, each as a Message.
+  /// @param options  dict or null: every (int), capacity (int), policy ("drop_oldest" | "drop_newest" | "latest"),
+  ///                 owner (object)
+  /// @return int: the subscription's number
+  PyObject* (*tap)(PyObject* pattern, PyObject* handler, PyObject* options);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

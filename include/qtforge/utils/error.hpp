@@ -61,6 +61,8 @@ enum class Errc : int {
   LimitExceeded = 40,
   NoResponder = 41,             ///< nobody responds to the topic of a request
   Cancelled = 42,               ///< by the one who asked
+  FileFailed = 43,              ///< a file could not be opened, read or written: the message has path and reason
+  RecordingInvalid = 44,        ///< not a recording of messages, or a broken one: the message has line and column
 };
 
 namespace detail {
@@ -110,6 +112,8 @@ inline const char* errcText(Errc code) noexcept {
     case Errc::LimitExceeded: return "limit exceeded";
     case Errc::NoResponder: return "no responder";
     case Errc::Cancelled: return "cancelled";
+    case Errc::FileFailed: return "file failed";
+    case Errc::RecordingInvalid: return "recording invalid";
   }
   return "unknown error";
 }

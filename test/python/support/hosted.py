@@ -29,6 +29,7 @@ FUNCTIONS = [
     ("plugin_description", (object_, object_)),
     ("request", (object_, object_, object_, ctypes.c_double, ctypes.c_int)),
     ("clear_retained", (object_, object_)),
+    ("tap", (object_, object_, object_, object_)),
 ]
 PROTOTYPES = [(name, ctypes.PYFUNCTYPE(*types)) for name, types in FUNCTIONS]
 
@@ -45,6 +46,7 @@ RESULTS = {
     "log_level": 2,
     "request": {"answer": 42},
     "clear_retained": 2,
+    "tap": 43,
     "plugin_state": 3,
     "plugin_load": 1,
     "plugin_info": {"name": "n", "version": "1", "description": "", "author": "", "state": 2, "object": None},

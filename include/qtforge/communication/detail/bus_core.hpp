@@ -45,7 +45,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   /// @param failure  set to what goes wrong first: then false. The other receivers have the message.
   bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure) {
     bool refreshed = false;
-    const bool sent = publish(client, args, delivery, authority, failure, refreshed);
+    const bool sent = publishReading(client, args, delivery, authority, failure, refreshed);
     if (refreshed) [[unlikely]]
       ThreadRecords::instance().reclaim();  // what was refreshed left something to free
     return sent;
@@ -56,6 +56,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     if (auto valid = checkPattern(args.pattern); !valid) return valid.error();
     if (args.capacity == 0)
       return Error(Errc::InvalidArgument, "subscribe: a capacity of 0 messages; give at least 1");
+    if (args.tap)
+      if (auto valid = checkTap(args); !valid) return valid.error();
     rejected.accept();
     auto executor = args.executor.table ? args.executor : ExecutorRef{&borrowed, this};
     auto* subscription = new SubscriptionCore(args, client, executor, shared_from_this());
@@ -106,7 +108,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   void close() {
     {
       std::lock_guard lock(mutex_);
-      closed_.store(true, std::memory_order_seq_cst);
+      state_.fetch_or(isClosed, std::memory_order_seq_cst);
     }
     endRequests();
     for (auto* subscription : list([](const SubscriptionCore&) { return true; })) {
@@ -117,7 +119,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   /// Refuses what comes, without waiting for what runs: for the end of the process.
   void refuse() {
-    closed_.store(true, std::memory_order_seq_cst);
+    state_.fetch_or(isClosed, std::memory_order_seq_cst);
     endRequests();
     operations_.endAll(nullptr, endedError());
   }
@@ -189,7 +191,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   expected<void> drain(std::chrono::nanoseconds timeout, const Yield* yield);
 
   /// Whether it refuses what comes.
-  [[nodiscard]] bool ended() const noexcept { return closed_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool ended() const noexcept { return state_.load(std::memory_order_relaxed) & isClosed; }
   static Error endedError() { return Error(Errc::ShuttingDown, "the message bus has ended"); }
   /// When operations of this bus give up.
   [[nodiscard]] Deadlines& deadlines() noexcept { return *deadlines_; }
@@ -237,9 +239,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     const SubscribeArgs* args;
   };
 
-  bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure,
-               bool& refreshed) {
-    if (closed_.load(std::memory_order_relaxed)) return keepFirst(failure, endedError());
+  bool publishReading(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure,
+                      bool& refreshed) {
+    const auto state = state_.load(std::memory_order_relaxed);
+    if (state & isClosed) return keepFirst(failure, endedError());
     ThreadRecord& record = ThreadRecords::mine();
     ReadSection reading(record);
     const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
@@ -253,6 +256,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     Passage passage(client, topic, args, record);
     client.sent.add(1, record.number);
     if (entry) entry->published.add(1, record.number);
+    if (state & isTapped) [[unlikely]]
+      showTaps(passage, record, args);
     if (args.extras && args.extras->retain) {
       retain(passage.message());
       entry = index_.find(topic);  // who subscribed before that counts on this publisher
@@ -272,6 +277,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return ok;
   }
 
+  static expected<void> checkTap(const SubscribeArgs& args);
+  // Queues the message for the taps that want it. See bus_taps.hpp.
+  [[gnu::cold]] void showTaps(Passage& passage, ThreadRecord& record, const PublishArgs& args);
+
   // The topic is that of a request's answer, or nobody's to publish to.
   bool answer(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record, Delivery& delivery,
               Error& failure) {
@@ -282,6 +291,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     if (!args.extras) args.extras = &extras;
     args.extras->correlation = request;
     Passage passage(client, topic, args, record);
+    if (state_.load(std::memory_order_relaxed) & isTapped) [[unlikely]]
+      showTaps(passage, record, args);
     delivery.called += requests_.answer(request, passage.message());
     return true;
   }
@@ -370,9 +381,14 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   // False if the bus has ended.
   bool add(SubscriptionCore& subscription, std::string_view group) {
     std::lock_guard lock(mutex_);
-    if (closed_.load(std::memory_order_relaxed)) return false;
+    if (ended()) return false;
     if (!group.empty()) subscription.group = groupNamed(group);
-    index_.add(subscription.pattern, &subscription);
+    if (subscription.tap) {
+      taps_.add(&subscription);
+      state_.fetch_or(isTapped, std::memory_order_release);
+    } else {
+      index_.add(subscription.pattern, &subscription);
+    }
     subscriptions_.insert(&subscription);
     subscription.retain();  // the index's
     return true;
@@ -389,7 +405,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   bool removeFromIndex(SubscriptionCore& subscription) {
     std::lock_guard lock(mutex_);
     if (subscriptions_.erase(&subscription) == 0) return false;
-    index_.remove(subscription.pattern, &subscription);
+    if (subscription.tap) {
+      taps_.remove(&subscription);
+      if (taps_.size() == 0) state_.fetch_and(~isTapped, std::memory_order_relaxed);
+    } else {
+      index_.remove(subscription.pattern, &subscription);
+    }
     return true;
   }
 
@@ -413,7 +434,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   const OwnedExecutor executor_;
   std::function<void(std::int32_t, const std::string&)> log_;
-  std::atomic<bool> closed_{false};
+  static constexpr std::uint32_t isClosed = 1, isTapped = 2;
+  std::atomic<std::uint32_t> state_{0};  // one word, so that a publish without taps looks at nothing more
   Client library_{"qtforge"};
   Client host_{"host"};
   RetainedMessages retained_;  // its mutex is taken before mutex_
@@ -422,6 +444,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   const std::shared_ptr<Deadlines> deadlines_ = std::make_shared<Deadlines>();
   mutable std::mutex mutex_;  // guards the index's writing and all below
   TopicIndex index_;
+  SubscriberList taps_;
   std::unordered_set<SubscriptionCore*> subscriptions_;
   std::vector<Client*> clients_;
   std::map<std::string, std::weak_ptr<Group>, std::less<>> groups_;

@@ -5,6 +5,7 @@
 #include <qtforge/communication/detail/bus_drain.hpp>
 #include <qtforge/communication/detail/bus_reports.hpp>
 #include <qtforge/communication/detail/bus_stats.hpp>
+#include <qtforge/communication/detail/bus_taps.hpp>
 #include <qtforge/communication/detail/request.hpp>
 #include <qtforge/utils/log.hpp>
 

@@ -37,7 +37,7 @@ inline void BusCore::mismatch(const SubscriptionCore& subscription, const Error&
 inline void BusCore::overflow(const SubscriptionCore& subscription) {
   log_(3, subscription.describe() + ": its mailbox of " + std::to_string(subscription.mailbox().capacity()) +
               " messages overflows; logged once until it is empty");
-  if (!isReservedTopic(subscription.pattern))
+  if (!isReservedTopic(subscription.pattern) && !subscription.tap)  // it would see the report, and overflow again
     publishInternal("qtforge.bus.overflow",
                     {{"plugin", subscription.client().name()}, {"pattern", subscription.pattern}});
 }

@@ -13,7 +13,7 @@ inline boost::json::object latencyJson(const LatencyHistogram& histogram) {
 
 /// `{"published", "latency"?, "clients": [{"name", "sent", "delivered", "dropped", "mismatched", "failed", "latency"?}],
 ///   "subscriptions": [{"pattern", "owner", "delivery", "delivered", "dropped", "mismatched", "failed", "pending",
-///     "replaced"}],
+///     "replaced", "tap"?}],
 ///   "topics": [{"topic", "published", "subscriptions"}]}`, the topics that are subscribed or published by their own name:
 /// what was published to one since then, and how many subscriptions name it.
 inline void BusCore::stats(boost::json::value& out) const {
@@ -42,15 +42,17 @@ inline void BusCore::stats(boost::json::value& out) const {
     sum.mismatched += c.mismatched;
     sum.failed += c.failed;
     if (const auto* latency = subscription->latency()) latency->addTo(latencies);
-    subscriptions.push_back({{"pattern", subscription->pattern},
-                             {"owner", subscription->client().name()},
-                             {"delivery", subscription->delivery == DeliveryMode::Queued ? "queued" : "direct"},
-                             {"delivered", c.delivered},
-                             {"dropped", c.dropped},
-                             {"mismatched", c.mismatched},
-                             {"failed", c.failed},
-                             {"pending", c.pending},
-                             {"replaced", c.replaced}});
+    boost::json::object row{{"pattern", subscription->pattern},
+                            {"owner", subscription->client().name()},
+                            {"delivery", subscription->delivery == DeliveryMode::Queued ? "queued" : "direct"},
+                            {"delivered", c.delivered},
+                            {"dropped", c.dropped},
+                            {"mismatched", c.mismatched},
+                            {"failed", c.failed},
+                            {"pending", c.pending},
+                            {"replaced", c.replaced}};
+    if (subscription->tap) row["tap"] = true;
+    subscriptions.push_back(std::move(row));
     subscription->release();
   }
   boost::json::array rows;

@@ -119,6 +119,8 @@ struct SubscribeArgs {
   bool retained = true;
   bool responds = false;
   std::int64_t spinNanoseconds = 0;
+  bool tap = false;         // sees all that is published, and is no receiver; see MessageBus::tap
+  std::uint64_t every = 1;  // for a tap: of what matches, each that many-th
 };
 
 struct SubscriptionCounters {

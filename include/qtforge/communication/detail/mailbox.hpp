@@ -102,6 +102,7 @@ class Mailbox {
     taken_ = 0;
     const std::size_t n = count_ < most ? count_ : most;
     for (std::size_t i = 0; i < n; ++i) out.push_back(Message::adopt(pop()));
+    if (count_ == 0) overflowing_ = false;
     taken_ = n;
     if (n == 0) scheduled_ = false;
     const bool emptied = count_ == 0;
@@ -126,6 +127,7 @@ class Mailbox {
     std::unique_lock lock(mutex_);
     const std::size_t n = std::min(count_, most);
     for (std::size_t i = 0; i < n; ++i) out[i] = pop();
+    if (count_ == 0) overflowing_ = false;
     handled_ += n;
     if (n == 0) scheduled_ = false;
     givePlaces(settled);
@@ -314,10 +316,7 @@ class Mailbox {
     if (places_) places_->remove(record->topic());
     first_ = (first_ + 1) % ring_.size();
     ++popped_;
-    if (--count_ == 0) {
-      overflowing_ = false;
-      readable_.store(false, std::memory_order_relaxed);
-    }
+    if (--count_ == 0) readable_.store(false, std::memory_order_relaxed);
     return record;
   }
 

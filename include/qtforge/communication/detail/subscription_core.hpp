@@ -51,6 +51,8 @@ class SubscriptionCore : private Deferred {
       : pattern(std::string_view(args.pattern)),
         delivery(static_cast<DeliveryMode>(args.delivery)),
         responds(args.responds),
+        tap(args.tap),
+        tapEvery(args.every),
         client_(client),
         executor_(executor),
         calls_(*args.handler, args.self),
@@ -113,6 +115,8 @@ class SubscriptionCore : private Deferred {
     if (code != Errc::Ok) failedWith(code, arrival, error);
     return wanted;
   }
+
+  [[nodiscard]] bool calledBy(const ThreadRecord& record) const noexcept { return calls_.calledBy(record); }
 
   /// Whether this thread would have to go on for the handler to be called.
   [[nodiscard]] bool waitsFor(const ThreadRecord& record) { return calls_.calledBy(record) || executorWaitsForCaller(); }
@@ -186,12 +190,15 @@ class SubscriptionCore : private Deferred {
   [[nodiscard]] const LatencyHistogram* latency() const noexcept { return latency_.load(std::memory_order_acquire); }
 
   [[nodiscard]] std::string describe() const {
-    return "subscription \"" + pattern + "\" of " + std::string(client_.name());
+    return (tap ? "tap \"" : "subscription \"") + pattern + "\" of " + std::string(client_.name());
   }
 
   const std::string pattern;
   const DeliveryMode delivery;
   const bool responds;
+  const bool tap;
+  const std::uint64_t tapEvery;            // of what matches, each that many-th is shown
+  std::atomic<std::uint64_t> tapSeen{0};  // what matched
   std::shared_ptr<Group> group;     // set before it is in the index, as the next; may be null
   std::uint64_t retainedUpTo = 0;  // retained messages up to this number are given by start(), not by publishers
   ShardedCount delivered;

@@ -76,17 +76,13 @@ inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
   }
 }
 
-inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject* options) {
-  const Gil gil{GilHeld()};
+inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObject* pattern, PyObject* handler,
+                                   const OptionReader& given, bool envelope, const Gil& gil) {
   const auto text = textArgument(pattern, "pattern");
   if (!text) return nullptr;
   if (!PyCallable_Check(handler))
     return PyErr_Format(PyExc_TypeError, "handler: a callable expected, not %s", Py_TYPE(handler)->tp_name);
-  qtforge::detail::SubscribeArgs args;
   args.pattern = *text;
-  const OptionReader given(options);
-  bool envelope = false;
-  if (!readSubscribeOptions(given, args) || !given.flag("envelope", envelope)) return nullptr;
 
   auto* interpreter = Interpreter::find();
   auto plugin = callingPlugin(gil);
@@ -104,6 +100,23 @@ inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject*
   void* handle = root().bus->subscribe(root().busCore, clientOf(plugin.get()), &args, qtforge::detail::sinkInto(error));
   if (!handle) return raise(error, gil);
   return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add({handle, owner, plugin.get()}));
+}
+
+inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject* options) {
+  const Gil gil{GilHeld()};
+  const OptionReader given(options);
+  qtforge::detail::SubscribeArgs args;
+  bool envelope = false;
+  if (!readSubscribeOptions(given, args) || !given.flag("envelope", envelope)) return nullptr;
+  return subscribeCallable(args, pattern, handler, given, envelope, gil);
+}
+
+inline PyObject* bridgeTap(PyObject* pattern, PyObject* handler, PyObject* options) {
+  const Gil gil{GilHeld()};
+  const OptionReader given(options, "tap");
+  qtforge::detail::SubscribeArgs args;
+  if (!readTapOptions(given, args)) return nullptr;
+  return subscribeCallable(args, pattern, handler, given, true, gil);
 }
 
 inline PyObject* bridgeUnsubscribe(std::uint64_t subscription) {

@@ -44,7 +44,8 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgeShutdown>::call,
                                 &Guarded<&bridgePluginDescription>::call,
                                 &Guarded<&bridgeRequest>::call,
-                                &Guarded<&bridgeClearRetained>::call};
+                                &Guarded<&bridgeClearRetained>::call,
+                                &Guarded<&bridgeTap>::call};
   return table;
 }
 

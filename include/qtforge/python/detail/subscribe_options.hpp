@@ -12,12 +12,14 @@
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
-/// Reads one option of the package's `subscribe` or `respond` at a time. What is not there stays as it is; for what is
+/// Reads one option of the package's `subscribe`, `respond` or `tap` at a time. What is not there stays as it is; for what is
 /// wrong the functions return false with a TypeError or ValueError set that names function and argument. With the GIL.
 class OptionReader {
  public:
-  /// @param options  a dict, None or null
-  explicit OptionReader(PyObject* options) : options_(options && options != Py_None ? options : nullptr) {
+  /// @param options   a dict, None or null
+  /// @param function  whose they are
+  explicit OptionReader(PyObject* options, const char* function = "subscribe")
+      : options_(options && options != Py_None ? options : nullptr), function_(function) {
     if (find("responds") == Py_True) function_ = "respond";
   }
 
@@ -103,7 +105,7 @@ class OptionReader {
   }
 
   PyObject* options_;
-  const char* function_ = "subscribe";
+  const char* function_;
 };
 
 /// All that SubscribeArgs holds of them. False with a Python error set.
@@ -116,6 +118,18 @@ inline bool readSubscribeOptions(const OptionReader& given, qtforge::detail::Sub
          given.count("capacity", args.capacity) && given.duration("block_timeout", args.blockNanoseconds) &&
          given.text("group", args.group) && given.flag("retained", args.retained) &&
          given.flag("responds", args.responds);
+}
+
+/// The same for a tap.
+inline bool readTapOptions(const OptionReader& given, qtforge::detail::SubscribeArgs& args) {
+  constexpr OverflowPolicy policies[] = {OverflowPolicy::DropOldest, OverflowPolicy::DropNewest, OverflowPolicy::Latest};
+  args.tap = true;
+  args.retained = false;
+  args.capacity = TapOptions().capacity;
+  std::int32_t policy = 0;
+  if (!given.choice("policy", {"drop_oldest", "drop_newest", "latest"}, policy)) return false;
+  args.policy = static_cast<std::int32_t>(policies[policy]);
+  return given.count("every", args.every) && given.count("capacity", args.capacity);
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail
