@@ -4,6 +4,7 @@
 #include "plugin_folder.hpp"
 #include "recording_values.hpp"
 
+#include <qtforge/host.hpp>
 #include <qtforge/communication/recording.hpp>
 
 #include <boost/test/unit_test.hpp>

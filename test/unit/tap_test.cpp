@@ -2,6 +2,7 @@
 
 #include "manual_bus.hpp"
 
+#include <qtforge/host.hpp>
 #include <qtforge/communication/filter.hpp>
 
 #include <boost/asio/bind_executor.hpp>
