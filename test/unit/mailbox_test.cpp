@@ -77,7 +77,7 @@ namespace {
 
 struct Put : WaitingPut {
   explicit Put(int value)
-      : WaitingPut(message("a", value), [](WaitingPut* self) { ++static_cast<Put*>(self)->told; }) {}
+      : WaitingPut(::message("a", value), [](WaitingPut* self) { ++static_cast<Put*>(self)->told; }) {}
   int told = 0;
 };
 struct Wait : HandledWait {

@@ -11,6 +11,8 @@
 #include <future>
 #include <latch>
 #include <random>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace qtforge;
 using test::ManualBus;
@@ -464,6 +466,46 @@ BOOST_AUTO_TEST_CASE(a_bus_that_ends_ends_its_subscriptions_and_its_publishers_s
   BOOST_TEST((publisher.publish(2).error() == Errc::ShuttingDown));
   s.unsubscribe();
   context.poll();
+}
+
+BOOST_AUTO_TEST_CASE(in_a_forked_child_every_call_is_an_error_that_says_so) {
+  ManualBus m;
+  auto s = m.bus.subscribe("a", [](const json::value&) {}).value();
+  const auto publisher = m.bus.publisher("a").value();
+  const auto refused = [](const auto& result) {
+    return !result && result.error() == Errc::NoRuntime && result.error().message().find("forked") != std::string::npos;
+  };
+  const pid_t child = ::fork();
+  BOOST_REQUIRE(child >= 0);
+  if (child == 0) {
+    const bool all = refused(m.bus.publish("a", 1)) && refused(publisher.publish(1)) &&
+                     refused(m.bus.subscribe("a", [](const json::value&) {})) && refused(m.bus.request("a", 1)) &&
+                     refused(m.bus.drain()) && refused(m.bus.clearRetained("a")) && refused(m.bus.publisher("b"));
+    s.unsubscribe();
+    ::_exit(all && s.stats().delivered == 0 ? 0 : 1);
+  }
+  int status = -1;
+  BOOST_REQUIRE(::waitpid(child, &status, 0) == child);
+  BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  BOOST_TEST(m.bus.publish("a", 1).value().queued == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(json_that_is_nested_too_deeply_is_refused_and_not_queued) {
+  ManualBus m;
+  int calls = 0;
+  const auto s = m.bus.subscribe("a", [&](const json::value&) { ++calls; }).value();
+  json::value nested = 0;
+  for (int depth = 0; depth < maxPayloadDepth; ++depth) {
+    if (depth % 2) nested = json::array{std::move(nested)};
+    else nested = json::object{{"in", std::move(nested)}};
+  }
+  BOOST_TEST(m.bus.publish("a", nested).has_value());
+  const auto refused = m.bus.publish("a", json::array{nested});
+  BOOST_REQUIRE(!refused);
+  BOOST_TEST((refused.error() == Errc::LimitExceeded));
+  BOOST_TEST(refused.error().message().find("\"a\": its payload is nested deeper than 200") != std::string::npos);
+  m.runHandlers();
+  BOOST_TEST(calls == 1);
 }
 
 BOOST_AUTO_TEST_CASE(stats_count_what_ended_subscriptions_received) {

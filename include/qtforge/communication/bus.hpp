@@ -56,6 +56,8 @@ class MessageBus {
   ///   - Errc::ReservedTopic    below `qtforge`
   ///   - Errc::Overflow         a mailbox with OverflowPolicy::Fail was full, or Block ran out of time
   ///   - Errc::WouldDeadlock    Block from the thread that would have to empty the mailbox
+  ///   - Errc::LimitExceeded    JSON nested deeper than maxPayloadDepth, or Direct handlers that publish to each other
+  ///                            deeper than the stack allows
   ///   - Errc::ShuttingDown     the bus is ending
   ///   - Errc::NoRuntime        see instance()
   ///   With an error from one mailbox all other receivers still got the message.
@@ -265,6 +267,7 @@ class MessageBus {
     args.delivery = static_cast<std::int32_t>(options.delivery);
     args.policy = static_cast<std::int32_t>(options.policy);
     args.group = options.group;
+    args.spinNanoseconds = std::chrono::nanoseconds(options.spin).count();
     args.retained = options.retained;
     return args;
   }

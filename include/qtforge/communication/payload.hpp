@@ -8,6 +8,9 @@
 
 namespace qtforge::inline QTFORGE_ABI {
 
+/// JSON whose arrays and objects are nested deeper is not queued, retained or taken from Python.
+inline constexpr int maxPayloadDepth = 200;
+
 /// Bytes with what is needed to understand them.
 struct BinaryMessage {
   Buffer data;

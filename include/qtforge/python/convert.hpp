@@ -14,9 +14,6 @@
 
 namespace qtforge::inline QTFORGE_ABI::python {
 
-/// Containers nested deeper are refused.
-inline constexpr int maxNesting = 200;
-
 namespace detail {
 
 /// Converts one Python value. What does not fit leaves `reason` and `place` (as in `["a"][2]`).
@@ -44,7 +41,7 @@ class FromPython {
  private:
   template <class F>
   bool nested(F&& f) {
-    if (depth_ == maxNesting) return fail("nested deeper than " + std::to_string(maxNesting) + " containers");
+    if (depth_ == maxPayloadDepth) return fail("nested deeper than " + std::to_string(maxPayloadDepth) + " containers");
     ++depth_;
     const bool done = f();
     --depth_;

@@ -19,8 +19,8 @@ class PublishOperation : public BusOperation, public PutLater {
     PublishExtras extras;
     if (!args.extras) args.extras = &extras;
     args.extras->later = &later;
-    const auto sent = bus->publish(client, args, delivery, BusCore::Authority::User);
-    const auto error = sent ? Error() : sent.error();
+    Error error;
+    const bool sent = bus->publish(client, args, delivery, BusCore::Authority::User, error);
     if (later.operation && later.operation->begun(delivery, error)) return std::move(later.operation);
     if (later.operation) {  // all have their places by now
       Outcome outcome;
@@ -153,9 +153,8 @@ class PublishOperation : public BusOperation, public PutLater {
       target->mailbox().countDropped();
       ++counts.dropped;
       error = why;
-    } else if (auto done = target->settle(ends == Ends::Late ? PutResult::Full : place.result, counts); !done) {
-      error = done.error();
-    } else if (counts.queued == 0 && bus_->ended()) {
+    } else if (target->settle(ends == Ends::Late ? PutResult::Full : place.result, counts, error) && counts.queued == 0 &&
+               bus_->ended()) {
       error = BusCore::endedError();
     }
     if (counts.queued == 0) lost(*target, error);

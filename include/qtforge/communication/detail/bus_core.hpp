@@ -2,6 +2,7 @@
 // qtforge/communication/detail/bus_core.hpp: the bus itself: where publish happens.
 
 #include <qtforge/communication/detail/bus_operation.hpp>
+#include <qtforge/communication/detail/forked.hpp>
 #include <qtforge/communication/detail/group.hpp>
 #include <qtforge/communication/detail/passage.hpp>
 #include <qtforge/communication/detail/request_table.hpp>
@@ -21,7 +22,9 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   /// @param executor  where handlers without one run; owned
   /// @param log       takes level and text
   BusCore(ExecutorRef executor, std::function<void(std::int32_t, const std::string&)> log)
-      : executor_(executor), log_(std::move(log)), clients_{&host_} {}
+      : executor_(executor), log_(std::move(log)), clients_{&host_} {
+    watchForks();
+  }
 
   BusCore(const BusCore&) = delete;
   BusCore& operator=(const BusCore&) = delete;
@@ -39,47 +42,38 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   /// Who may publish below `qtforge.`
   enum class Authority { User, Library };
 
-  expected<void> publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority) {
-    if (closed_.load(std::memory_order_relaxed)) return endedError();
+  /// @param failure  set to what goes wrong first: then false. The other receivers have the message.
+  bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure) {
+    if (closed_.load(std::memory_order_relaxed)) return keepFirst(failure, endedError());
     ThreadRecord& record = ThreadRecords::mine();
     ReadSection reading(record);
     const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
                                              : index_.find(args.topic);
     const std::string_view topic = entry ? std::string_view(entry->name) : std::string_view(args.topic);
-    if (!entry)
-      if (auto valid = checkTopic(topic); !valid) return valid.error();
-    Passage passage(client, topic, args, record);
-    if (authority == Authority::User && isReservedTopic(topic)) {
-      const auto request = RequestTable::numberOf(topic);
-      if (request == 0) return reservedError(topic);
-      client.sent.add(1, record.number);
-      PublishExtras answering;
-      if (!args.extras) args.extras = &answering;
-      args.extras->correlation = request;
-      delivery.called += requests_.answer(request, passage.message());
-      return {};
-    }
+    if (!entry) [[unlikely]]
+      if (auto valid = checkTopic(topic); !valid) return keepFirst(failure, valid.error());
+    if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]]
+      return answer(client, topic, args, record, delivery, failure);
 
+    Passage passage(client, topic, args, record);
     client.sent.add(1, record.number);
     if (args.extras && args.extras->retain) {
       retain(passage.message());
       entry = index_.find(topic);  // who subscribed before that counts on this publisher
     }
-    Error first;
-    const auto failed = [&](const Error& error) {
-      if (first.code() == Errc::Ok) first = error;
-    };
-    MatchedMembers members;
+    bool ok = true, grouped = false;
     index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
-      if (subscription.group) return members.add(subscription);
-      if (auto done = deliver(subscription, passage, record, args, delivery); !done) failed(done.error());
+      if (subscription.group) [[unlikely]]
+        grouped = true;
+      else ok &= deliver(subscription, passage, record, args, delivery, failure);
     });
-    if (!members.empty()) deliverToGroups(members, passage, record, args, delivery, failed);
+    if (grouped) [[unlikely]]
+      ok &= deliverToGroups(topic, entry, passage, record, args, delivery, failure);
     if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
       record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    if (entry && index_.stale(*entry)) refresh(*entry);
-    if (first.code() != Errc::Ok) return first;
-    return {};
+    if (entry && index_.stale(*entry)) [[unlikely]]
+      refresh(*entry);
+    return ok;
   }
 
   expected<SubscriptionCore*> subscribe(Client& client, const SubscribeArgs& args) {
@@ -189,15 +183,17 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     extras.correlation = number;
     extras.waits = waits;
     Delivery delivery;
-    auto sent = publish(client, args, delivery, Authority::User);
+    Error failure;
+    const bool sent = publish(client, args, delivery, Authority::User, failure);
     if (extras.responders > 0) return number;  // one has it, or has answered already
     if (sent && delivery.dropped > 0)
-      sent = Error(Errc::Overflow, "request: a mailbox on \"" + std::string(std::string_view(args.topic)) +
-                                       "\" is full and did not take it");
+      failure = Error(Errc::Overflow, "request: a mailbox on \"" + std::string(std::string_view(args.topic)) +
+                                          "\" is full and did not take it");
     else if (sent)
-      sent = Error(Errc::NoResponder, "request: nobody responds to \"" + std::string(std::string_view(args.topic)) + "\"");
+      failure = Error(Errc::NoResponder,
+                      "request: nobody responds to \"" + std::string(std::string_view(args.topic)) + "\"");
     if (!requests_.forget(number)) return number;  // somebody answered by publishing to its reply topic
-    return sent.error();
+    return failure;
   }
 
   /// Ends a request with an error. False if it has its answer.
@@ -266,17 +262,31 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     const SubscribeArgs* args;
   };
 
-  expected<void> deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
-                         PublishArgs& args, Delivery& delivery) {
-    if (args.extras && args.extras->retain && passage.message().record()->extras->retainedAs <= subscription.retainedUpTo) return {};
-    if (subscription.filters() && !wants(subscription, passage, record, args)) return {};
-    if (!subscription.responds) return handOver(subscription, passage, record, args, delivery);
+  // The topic is that of a request's answer, or nobody's to publish to.
+  bool answer(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record, Delivery& delivery,
+              Error& failure) {
+    const auto request = RequestTable::numberOf(topic);
+    if (request == 0) return keepFirst(failure, reservedError(topic));
+    client.sent.add(1, record.number);
+    PublishExtras extras;
+    if (!args.extras) args.extras = &extras;
+    args.extras->correlation = request;
+    Passage passage(client, topic, args, record);
+    delivery.called += requests_.answer(request, passage.message());
+    return true;
+  }
+
+  bool deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
+               Delivery& delivery, Error& failure) {
     auto* extras = args.extras;
+    if (extras && extras->retain && passage.message().record()->extras->retainedAs <= subscription.retainedUpTo) return true;
+    if (subscription.filters() && !wants(subscription, passage, record, args)) return true;
+    if (!subscription.responds) return handOver(subscription, passage, record, args, delivery, failure);
     if (extras && extras->waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
-      return Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
-                                            " would answer on this thread, which waits for the answer");
+      return keepFirst(failure, Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
+                                                            " would answer on this thread, which waits for the answer"));
     const auto before = delivery.receivers();
-    auto done = handOver(subscription, passage, record, args, delivery);
+    const bool done = handOver(subscription, passage, record, args, delivery, failure);
     if (extras) extras->responders += delivery.receivers() - before;
     return done;
   }
@@ -295,39 +305,44 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   }
 
   // One member of each group.
-  template <class Failed>
-  void deliverToGroups(MatchedMembers& members, Passage& passage, ThreadRecord& record, PublishArgs& args,
-                       Delivery& delivery, Failed&& failed) {
+  bool deliverToGroups(std::string_view topic, const TopicEntry* entry, Passage& passage, ThreadRecord& record,
+                       PublishArgs& args, Delivery& delivery, Error& failure) {
+    MatchedMembers members;
+    index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
+      if (subscription.group) members.add(subscription);
+    });
+    bool ok = true;
     Error refused;  // by a member; it does not matter once another takes the message
     members.offerToEach(
         [&](SubscriptionCore& member) {
-          const auto before = delivery;
-          auto done = deliver(member, passage, record, args, delivery);
-          if (delivery.receivers() != before.receivers()) return true;
-          if (!done && refused.code() == Errc::Ok) refused = done.error();
-          return false;
+          const auto before = delivery.receivers();
+          deliver(member, passage, record, args, delivery, refused);
+          return delivery.receivers() != before;
         },
         [&](bool taken) {
-          if (!taken && refused.code() != Errc::Ok) failed(refused);
+          if (!taken && refused.code() != Errc::Ok) ok = keepFirst(failure, refused);
           refused = Error();
         });
+    return ok;
   }
 
-  expected<void> handOver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
-                          Delivery& delivery) {
+  bool handOver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
+                Delivery& delivery, Error& failure) {
     if (subscription.delivery == DeliveryMode::Queued)
-      return subscription.enqueue(record, passage.message(), args, delivery);
-    if (record.callDepth == maxNestedCalls) {
+      return subscription.enqueue(record, passage.message(), args, delivery, failure);
+    if (record.callDepth == maxNestedCalls) [[unlikely]] {
       subscription.refused.fetch_add(1, std::memory_order_relaxed);
       ++delivery.dropped;
-      return Error(Errc::LimitExceeded, subscription.describe() + ": direct handlers publish to each other " +
-                                            std::to_string(maxNestedCalls) + " calls deep; make one of them Queued");
+      return keepFirst(failure, Error(Errc::LimitExceeded, subscription.describe() +
+                                                            ": direct handlers publish to each other " +
+                                                            std::to_string(maxNestedCalls) +
+                                                            " calls deep; make one of them Queued"));
     }
     const Yield* yield = yieldFor(subscription, args);
     if (yield) yield->release(yield->self);
     if (subscription.callDirect(record, passage.arrival)) ++delivery.called;
     if (yield) yield->acquire(yield->self);
-    return {};
+    return true;
   }
 
   void refresh(const TopicEntry& entry) {

@@ -20,19 +20,34 @@ struct BusFunctions {
 
   static BusCore& core(void* handle) { return **static_cast<Handle*>(handle); }
 
+  // As guarded(), but nothing in a forked child, where locks may be held by threads that are not there.
+  template <class F>
+  static std::int32_t guardedHere(ErrorSink sink, F&& f) noexcept {
+    if (forked()) [[unlikely]]
+      return fail(sink, forkedError());
+    return guarded(sink, std::forward<F>(f));
+  }
+
   static Client& clientOr(void* client, BusCore& bus) { return client ? *static_cast<Client*>(client) : bus.host(); }
 
   static std::int32_t publish(void* bus, void* client, PublishArgs* args, Delivery* delivery, ErrorSink sink) {
-    return guarded(sink, [&] {
+    if (forked()) [[unlikely]]
+      return fail(sink, forkedError());
+    Error failure;
+    try {
       // A publisher may outlive the handle of its bus, not the core.
       auto& target = args->publisher ? *static_cast<BusCore::PublisherCore*>(args->publisher)->bus : core(bus);
-      return target.publish(clientOr(client, target), *args, *delivery, BusCore::Authority::User);
-    });
+      if (target.publish(clientOr(client, target), *args, *delivery, BusCore::Authority::User, failure)) [[likely]]
+        return 0;
+    } catch (...) {
+      failure = caughtError();
+    }
+    return fail(sink, std::move(failure));
   }
 
   static void* makePublisher(void* bus, Text topic, ErrorSink sink) {
     void* made = nullptr;
-    guarded(sink, [&]() -> expected<void> {
+    guardedHere(sink, [&]() -> expected<void> {
       auto publisher = core(bus).makePublisher(topic);
       if (!publisher) return publisher.error();
       made = *publisher;
@@ -45,12 +60,13 @@ struct BusFunctions {
     static_cast<BusCore::PublisherCore*>(publisher)->references.fetch_add(1, std::memory_order_relaxed);
   }
   static void releasePublisher(void* publisher) {
+    if (forked()) return;
     BusCore::releasePublisher(static_cast<BusCore::PublisherCore*>(publisher));
   }
 
   static void* subscribe(void* bus, void* client, const SubscribeArgs* args, ErrorSink sink) {
     void* made = nullptr;
-    guarded(sink, [&]() -> expected<void> {
+    guardedHere(sink, [&]() -> expected<void> {
       auto subscription = core(bus).subscribe(clientOr(client, core(bus)), *args);
       if (!subscription) return subscription.error();
       made = new SubscriptionHandle{*static_cast<Handle*>(bus), *subscription};
@@ -60,31 +76,34 @@ struct BusFunctions {
   }
 
   static void unsubscribe(void* subscription, const Yield* yield) {
+    if (forked()) return;
     auto* handle = static_cast<SubscriptionHandle*>(subscription);
     handle->bus->unsubscribe(*handle->core, yield);
   }
   static void releaseSubscription(void* subscription) {
+    if (forked()) return;
     auto* handle = static_cast<SubscriptionHandle*>(subscription);
     handle->core->release();
     delete handle;
   }
   static void counters(void* subscription, SubscriptionCounters* out) {
+    if (forked()) return;
     static_cast<SubscriptionHandle*>(subscription)->core->counters(*out);
   }
 
   static std::int32_t drain(void* bus, std::int64_t nanoseconds, const Yield* yield, ErrorSink sink) {
-    return guarded(sink, [&] { return core(bus).drain(std::chrono::nanoseconds(nanoseconds), yield); });
+    return guardedHere(sink, [&] { return core(bus).drain(std::chrono::nanoseconds(nanoseconds), yield); });
   }
 
   static void stats(void* bus, boost::json::value* out) {
-    guarded({}, [&]() -> expected<void> {
+    guardedHere({}, [&]() -> expected<void> {
       core(bus).stats(*out);
       return {};
     });
   }
 
   static std::int32_t clearRetained(void* bus, Text pattern, std::uint64_t* count, ErrorSink sink) {
-    return guarded(sink, [&]() -> expected<void> {
+    return guardedHere(sink, [&]() -> expected<void> {
       const auto cleared = core(bus).clearRetained(pattern);
       if (!cleared) return cleared.error();
       *count = *cleared;
@@ -94,7 +113,7 @@ struct BusFunctions {
 
   static std::int32_t request(void* bus, void* client, PublishArgs* args, std::int64_t nanoseconds,
                               MessageRecord** answer, ErrorSink sink) {
-    return guarded(sink, [&]() -> expected<void> {
+    return guardedHere(sink, [&]() -> expected<void> {
       auto result = AwaitedReply::request(core(bus), clientOr(client, core(bus)), *args,
                                           std::chrono::nanoseconds(nanoseconds));
       if (!result) return result.error();
@@ -104,10 +123,12 @@ struct BusFunctions {
   }
 
   static std::size_t receive(void* subscription, MessageRecord** out, std::size_t most) {
+    if (forked()) return 0;
     return static_cast<SubscriptionHandle*>(subscription)->core->receive(out, most);
   }
 
   static void refuse(void* bus, Text replyTo, std::int32_t code, Text message, Text pythonType, Text traceback) {
+    if (forked()) return;
     core(bus).failRequest(RequestTable::numberOf(replyTo),
                           Error(static_cast<Errc>(code), std::string(std::string_view(message)),
                                 std::string(std::string_view(pythonType)), std::string(std::string_view(traceback))));
@@ -142,11 +163,18 @@ struct BusFunctions {
     });
   }
 
-  static void await(void* operation, Completion completion) { static_cast<BusOperation*>(operation)->await(completion); }
-  static void cancel(void* operation) { static_cast<BusOperation*>(operation)->cancel(); }
-  static void releaseOperation(void* operation) { static_cast<BusOperation*>(operation)->release(); }
+  static void await(void* operation, Completion completion) {
+    if (!forked()) static_cast<BusOperation*>(operation)->await(completion);
+  }
+  static void cancel(void* operation) {
+    if (!forked()) static_cast<BusOperation*>(operation)->cancel();
+  }
+  static void releaseOperation(void* operation) {
+    if (!forked()) static_cast<BusOperation*>(operation)->release();
+  }
 
   static void destroy(void* bus) {
+    if (forked()) return;
     std::unique_ptr<Handle> handle(static_cast<Handle*>(bus));
     (*handle)->close();
   }
@@ -180,7 +208,7 @@ struct BusFunctions {
   template <class Start>
   static std::int32_t started(BusCore& bus, void** operation, ErrorSink sink, Start&& start) {
     bool pending = false;
-    const auto code = guarded(sink, [&]() -> expected<void> {
+    const auto code = guardedHere(sink, [&]() -> expected<void> {
       auto made = start();
       if (!made) return made.error();
       if (BusOperation* begun = made->release()) {

@@ -11,8 +11,9 @@ inline void BusCore::publishInternal(std::string_view topic, boost::json::value 
   args.payload = {PayloadKind::Json, &payload, nullptr};
   args.adopt = true;
   Delivery delivery;
-  if (auto done = publish(library_, args, delivery, Authority::Library); !done && done.error().code() != Errc::ShuttingDown)
-    log_(3, "a report on " + std::string(topic) + " was lost: " + done.error().message());
+  Error failure;
+  if (!publish(library_, args, delivery, Authority::Library, failure) && failure.code() != Errc::ShuttingDown)
+    log_(3, "a report on " + std::string(topic) + " was lost: " + failure.message());
 }
 
 inline void BusCore::handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) {

@@ -118,6 +118,7 @@ struct SubscribeArgs {
   Text group;
   bool retained = true;
   bool responds = false;
+  std::int64_t spinNanoseconds = 0;
 };
 
 struct SubscriptionCounters {

@@ -44,15 +44,20 @@ inline Error payloadMismatch(const Arrival& arrival, const std::string& wanted) 
                                           describe(arrival.payload) + ", the handler takes " + wanted);
 }
 
-/// Calls `f` with the payload itself if it is a T, else with a T made of its JSON.
+/// The payload where it is, if it is a T, else null.
+template <class T>
+const T* payloadItself(const PayloadView& payload) noexcept {
+  bool same = false;
+  if constexpr (std::is_same_v<T, boost::json::value>) same = payload.kind == PayloadKind::Json;
+  else if constexpr (std::is_same_v<T, BinaryMessage>) same = payload.kind == PayloadKind::Binary;
+  else if constexpr (SharedAsItself<T>)
+    same = payload.kind == PayloadKind::Typed && sameType(*payload.type, PayloadTypeOf<T>::table());
+  return same ? static_cast<const T*>(payload.object) : nullptr;
+}
+
+/// Calls `f` with a T made of the payload's JSON.
 template <class T, class F>
 expected<void> withConverted(Arrival& arrival, F&& f) {
-  if constexpr (SharedAsItself<T>) {
-    if (arrival.payload.kind == PayloadKind::Typed && sameType(*arrival.payload.type, PayloadTypeOf<T>::table())) {
-      f(*static_cast<const T*>(arrival.payload.object));
-      return {};
-    }
-  }
   if constexpr (boost::json::has_value_to<T>::value) {
     const auto json = arrival.json();
     if (!json) return json.error();
@@ -76,15 +81,14 @@ expected<void> withPayload(Arrival& arrival, F&& f) {
   if constexpr (std::is_same_v<T, Message>) {
     f(arrival.message());
     return {};
-  } else if constexpr (std::is_same_v<T, BinaryMessage>) {
-    const auto* binary = arrival.binary();
-    if (!binary) return payloadMismatch(arrival, "BinaryMessage");
-    f(*binary);
+  } else if (const T* itself = payloadItself<T>(arrival.payload)) {
+    f(*itself);
     return {};
+  } else if constexpr (std::is_same_v<T, BinaryMessage>) {
+    return payloadMismatch(arrival, "BinaryMessage");
   } else if constexpr (std::is_same_v<T, boost::json::value>) {
     const auto json = arrival.json();
-    if (!json) [[unlikely]]
-      return json.error();
+    if (!json) return json.error();
     if (!*json) return payloadMismatch(arrival, "JSON");
     f(**json);
     return {};
@@ -134,10 +138,19 @@ class HeldHandler {
 
  private:
   static std::int32_t call(void* self, Arrival* arrival, ErrorSink sink) {
+    auto& handler = static_cast<HeldHandler*>(self)->handler;
+    if constexpr (!std::is_same_v<T, Message>) {
+      if (const T* itself = payloadItself<T>(arrival->payload)) [[likely]] {
+        try {
+          std::invoke(handler, *itself);
+          return 0;
+        } catch (...) {
+          return fail(sink, caughtError());
+        }
+      }
+    }
     return guarded(sink, [&] {
-      return withPayload<T>(*arrival, [&](const T& payload) {
-        std::invoke(static_cast<HeldHandler*>(self)->handler, payload);
-      });
+      return withPayload<T>(*arrival, [&](const T& payload) { std::invoke(handler, payload); });
     });
   }
 

@@ -4,8 +4,10 @@
 #include <qtforge/communication/detail/mailbox_waits.hpp>
 #include <qtforge/communication/detail/topic_places.hpp>
 #include <qtforge/communication/subscription.hpp>
+#include <qtforge/utils/detail/brief_lock.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -48,7 +50,7 @@ class Mailbox {
   /// Queues `message`. QueuedFirst: the caller must schedule take(). Full: the policy is Fail or Block, nothing queued.
   Put put(const Message& message) {
     Evicted evicted;
-    std::lock_guard lock(mutex_);
+    const auto lock = lockSoon(mutex_);
     return putLocked(message, evicted);
   }
 
@@ -95,7 +97,7 @@ class Mailbox {
   bool take(std::vector<Message>& out, std::size_t most) {
     out.clear();
     SettledWaits settled;
-    std::unique_lock lock(mutex_);
+    auto lock = lockSoon(mutex_);
     handled_ += taken_;
     taken_ = 0;
     const std::size_t n = count_ < most ? count_ : most;
@@ -114,6 +116,9 @@ class Mailbox {
     settled.tell();
     return n > 0;
   }
+
+  /// Whether take() would find a message, as far as this thread can see without the lock.
+  [[nodiscard]] bool readable() const noexcept { return readable_.load(std::memory_order_relaxed); }
 
   /// As take(), for a consumer without turns: what it gets counts as handled. @return how many
   std::size_t receive(MessageRecord** out, std::size_t most) {
@@ -301,7 +306,7 @@ class Mailbox {
     if (places_) places_->add(message.topic(), popped_ + count_);
     message.record()->references.fetch_add(1, std::memory_order_relaxed);
     ring_[(first_ + count_) % ring_.size()] = message.record();
-    ++count_;
+    if (count_++ == 0) readable_.store(true, std::memory_order_relaxed);
   }
 
   MessageRecord* pop() {
@@ -309,7 +314,10 @@ class Mailbox {
     if (places_) places_->remove(record->topic());
     first_ = (first_ + 1) % ring_.size();
     ++popped_;
-    if (--count_ == 0) overflowing_ = false;
+    if (--count_ == 0) {
+      overflowing_ = false;
+      readable_.store(false, std::memory_order_relaxed);
+    }
     return record;
   }
 
@@ -328,7 +336,7 @@ class Mailbox {
     message.record()->references.fetch_add(1, std::memory_order_relaxed);
     ring_[first_] = message.record();
     --popped_;
-    ++count_;
+    if (count_++ == 0) readable_.store(true, std::memory_order_relaxed);
     ++enqueued_;
   }
 
@@ -342,6 +350,7 @@ class Mailbox {
 
   const std::size_t capacity_;
   const OverflowPolicy policy_;
+  std::atomic<bool> readable_{false};  // count_ > 0
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable space_;
   IntrusiveList<WaitingPut> line_;

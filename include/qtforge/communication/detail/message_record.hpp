@@ -115,13 +115,16 @@ inline void freeAllReturned() {
 }
 
 /// Lets go of messages that were handled on the calling thread, the owner of `mine`. Those that are dead then, and hold
-/// nothing but memory, are left to their makers.
+/// nothing but memory, are left to their makers; single ones are freed at once.
 class ReturnMessages {
  public:
   explicit ReturnMessages(const ThreadRecord& mine) : mine_(mine) {}
   ReturnMessages(const ReturnMessages&) = delete;
   ReturnMessages& operator=(const ReturnMessages&) = delete;
-  ~ReturnMessages() { flush(); }
+  ~ReturnMessages() {
+    if (left_ || count_ >= worthReturning) flush();
+    while (first_) destroyRecord(std::exchange(first_, first_->next));
+  }
 
   void add(Message message) {
     auto* record = message.record();
@@ -135,10 +138,16 @@ class ReturnMessages {
       last_ = record;
     }
     record->next = std::exchange(first_, message.release());
-    ++count_;
+    if (++count_ == together) flush();
   }
 
+  /// Whether some were left to their makers.
+  [[nodiscard]] bool left() const noexcept { return left_; }
+
  private:
+  static constexpr std::uint32_t together = 32;
+  static constexpr std::uint32_t worthReturning = 8;  // else messages are rare
+
   static bool onlyMemory(const MessageRecord& record) noexcept {
     if (!record.extras) return record.kind == PayloadKind::Json;
     const auto& extras = *record.extras;
@@ -153,12 +162,14 @@ class ReturnMessages {
     while (!maker_->returned.compare_exchange_weak(last_->next, first_, std::memory_order_release,
                                                    std::memory_order_relaxed)) {}
     first_ = nullptr;
+    left_ = true;
   }
 
   const ThreadRecord& mine_;
   ThreadRecord* maker_ = nullptr;
   MessageRecord *first_ = nullptr, *last_ = nullptr;
   std::uint32_t count_ = 0;
+  bool left_ = false;
 };
 
 // Only a hint: any address may be given.

@@ -7,6 +7,20 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
+/// Whether arrays and objects are nested more than `most` deep. Goes no deeper than that itself.
+inline bool nestedDeeperThan(const boost::json::value& value, int most) noexcept {
+  if (const auto* object = value.if_object()) {
+    if (most == 0) return true;
+    for (const auto& member : *object)
+      if (member.value().is_structured() && nestedDeeperThan(member.value(), most - 1)) return true;
+  } else if (const auto* array = value.if_array()) {
+    if (most == 0) return true;
+    for (const auto& item : *array)
+      if (item.is_structured() && nestedDeeperThan(item, most - 1)) return true;
+  }
+  return false;
+}
+
 /// One publish on its way: the payload as it is, and as a shared message once somebody needs that.
 class Passage {
  public:
@@ -109,6 +123,10 @@ class Passage {
   }
 
   void takeJson(void* place, boost::json::value& given) const {
+    if (given.is_structured() && nestedDeeperThan(given, maxPayloadDepth))
+      throw Exception(Error(Errc::LimitExceeded, "a message on \"" + std::string(std::string_view(arrival.topic)) +
+                                                     "\": its payload is nested deeper than " +
+                                                     std::to_string(maxPayloadDepth) + " arrays and objects"));
     // A value on a memory resource of the caller's own must not outlive it.
     const bool ours = given.storage().get() == boost::json::storage_ptr().get();
     if (args_.adopt && ours) new (place) boost::json::value(std::move(given));

@@ -55,6 +55,7 @@ class SubscriptionCore : private Deferred {
         executor_(executor),
         calls_(*args.handler, args.self),
         blockTimeout_(args.blockNanoseconds),
+        spin_(args.spinNanoseconds),
         reports_(std::move(reports)),
         mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {
     resume = &resumeTurn;
@@ -118,44 +119,46 @@ class SubscriptionCore : private Deferred {
 
   /// Queues `message`, waiting if the policy is Block: here, or in PublishExtras::later, where it counts as queued.
   ///
-  /// @return nothing, or Overflow, WouldDeadlock, ShuttingDown
-  expected<void> enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts) {
+  /// @param failure  set to Overflow, WouldDeadlock or ShuttingDown, if it is the first: then false
+  bool enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts, Error& failure) {
     auto put = mailbox_.put(message);
     if (put == Mailbox::Put::Full && mailbox_.policy() == OverflowPolicy::Block) [[unlikely]] {
       auto waited = putWaiting(record, message, args);
       if (!waited) {
         mailbox_.countDropped();
         ++counts.dropped;
-        return waited.error();
+        return keepFirst(failure, waited.error());
       }
       put = *waited;
     }
-    return settle(put, counts);
+    return settle(put, counts, failure);
   }
 
   /// Does what follows from the end of a put, and counts it.
   ///
-  /// @return nothing, or Overflow, ShuttingDown
-  expected<void> settle(Mailbox::Put put, Delivery& counts) {
+  /// @param failure  set to Overflow or ShuttingDown, if it is the first: then false
+  bool settle(Mailbox::Put put, Delivery& counts, Error& failure) {
     switch (put) {
       case Mailbox::Put::Full:
-        return overflowed(counts, mailbox_.policy() == OverflowPolicy::Fail ? "its policy is Fail"
-                                                                            : "it had no place within the block timeout");
+        return overflowed(counts,
+                          mailbox_.policy() == OverflowPolicy::Fail ? "its policy is Fail"
+                                                                    : "it had no place within the block timeout",
+                          failure);
       case Mailbox::Put::DroppedOldest:
       case Mailbox::Put::DroppedNewest:
         ++counts.dropped;
         if (put == Mailbox::Put::DroppedOldest) ++counts.queued;
         if (mailbox_.firstOverflow()) reports_->overflow(*this);
-        return {};
+        return true;
       case Mailbox::Put::QueuedFirst: schedule(); break;
       case Mailbox::Put::Closed:
         if (detached_.load(std::memory_order_acquire))
-          return Error(Errc::ShuttingDown, describe() + ": the executor of its handler has ended");
-        return {};  // unsubscribed meanwhile
+          return keepFirst(failure, Error(Errc::ShuttingDown, describe() + ": the executor of its handler has ended"));
+        return true;  // unsubscribed meanwhile
       default: break;
     }
     ++counts.queued;
-    return {};
+    return true;
   }
 
   /// For a subscription whose messages are received: see BusTable::receive.
@@ -216,12 +219,12 @@ class SubscriptionCore : private Deferred {
     return put;
   }
 
-  expected<void> overflowed(Delivery& counts, const char* why) {
+  bool overflowed(Delivery& counts, const char* why, Error& failure) {
     mailbox_.countDropped();
     ++counts.dropped;
     if (mailbox_.firstOverflow()) reports_->overflow(*this);
-    return Error(Errc::Overflow, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
-                                     " messages is full and " + why);
+    return keepFirst(failure, Error(Errc::Overflow, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                                     " messages is full and " + why));
   }
 
   void handle(Arrival& arrival, std::uint64_t thread) {
@@ -303,7 +306,7 @@ class SubscriptionCore : private Deferred {
     {
       HandlerCalls::Call call(record, calls_);
       if (call) {
-        Turn turn(mailbox_, consumer_, record, [&](const Message& message) {
+        Turn turn(mailbox_, consumer_, spin_, record, [&](const Message& message) {
           if (closed()) return false;
           if (latencyEnabled().load(std::memory_order_relaxed)) measure(message);
           Arrival arrival = Arrival::of(message);
@@ -337,6 +340,7 @@ class SubscriptionCore : private Deferred {
   const OwnedExecutor executor_;
   HandlerCalls calls_;
   const std::int64_t blockTimeout_;
+  const std::chrono::nanoseconds spin_;  // before the consumer sleeps
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
   Consumer consumer_;  // one at a time

@@ -12,7 +12,8 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 
 /// A topic that somebody subscribed by its own name or holds a publisher of.
 struct TopicEntry {
-  explicit TopicEntry(std::string_view topic) : name(topic), hash(StringTable<TopicEntry>::hashOf(topic)) {}
+  explicit TopicEntry(std::string_view topic)
+      : name(topic), hash(StringTable<TopicEntry>::hashOf(topic)), reserved(isReservedTopic(topic)) {}
   ~TopicEntry() { delete wildcards.load(std::memory_order_relaxed); }
 
   // The wildcard subscriptions that match, as of `version`.
@@ -25,6 +26,7 @@ struct TopicEntry {
 
   const std::string name;
   const std::size_t hash;
+  const bool reserved;
   SubscriberList exact;
   std::atomic<Wildcards*> wildcards{nullptr};
   std::size_t users = 0;  // exact subscriptions and publishers; guarded by the index's writer

@@ -26,12 +26,14 @@ struct Consumer {
 template <class Handle>
 class Turn : public Batch {
  public:
-  Turn(Mailbox& mailbox, Consumer& consumer, const ThreadRecord& thread, Handle handle)
+  /// @param spin  how long to look for more once there are none
+  Turn(Mailbox& mailbox, Consumer& consumer, std::chrono::nanoseconds spin, const ThreadRecord& thread, Handle handle)
       : Batch{this, [](Batch* self) { return static_cast<Turn*>(self->context)->handleNext(); }},
         mailbox_(mailbox),
         consumer_(consumer),
-        thread_(thread),
-        handle_(std::move(handle)) {}
+        spin_(spin),
+        handle_(std::move(handle)),
+        home_(thread) {}
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
@@ -49,48 +51,55 @@ class Turn : public Batch {
 
  private:
   static constexpr std::size_t largestBatch = 64;  // messages per lock of the mailbox
-  static constexpr std::size_t batchesPerTurn = 16;
-  static constexpr std::size_t worthReturning = 8;  // smaller batches: messages are rare, and freed at once
+  static constexpr std::size_t mostMessages = 1024;
+  static constexpr std::size_t thick = 32;  // messages in a turn, after which more are to be expected at once
   // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
   static constexpr std::chrono::milliseconds turnLimit{10};
 
   bool takeBatch() {
-    if (batches_ > 0 && endsHere()) return false;
-    ++batches_;
+    if (unchecked_ >= consumer_.batchSize && endsHere()) return false;
     at_ = 0;
-    letGo(consumer_.batch);
-    if (mailbox_.take(consumer_.batch, consumer_.batchSize)) return true;
-    if (returned_) freeAllReturned();  // what is the consumer's may be another turn's already
+    for (auto& message : consumer_.batch) home_.add(std::move(message));
+    if (!mailbox_.readable()) lookForMore();
+    if (mailbox_.take(consumer_.batch, consumer_.batchSize)) {
+      handled_ += consumer_.batch.size();
+      unchecked_ += consumer_.batch.size();
+      return true;
+    }
+    if (returned_ || home_.left()) freeAllReturned();  // what is the consumer's may be another turn's already
     return false;
   }
 
+  void lookForMore() noexcept {
+    const auto more = [&] { return mailbox_.readable(); };
+    if (spin_.count() > 0) {
+      const auto end = std::chrono::steady_clock::now() + spin_;
+      while (!soon(more) && std::chrono::steady_clock::now() < end) {}
+    } else if (handled_ >= thick) {
+      soon(more);  // to sleep and to be woken takes longer than the next message does
+    }
+  }
+
   bool endsHere() {
+    unchecked_ = 0;
     const bool slow = std::chrono::steady_clock::now() - begin_ > turnLimit;
     auto& size = consumer_.batchSize;
     size = slow ? std::max<std::size_t>(1, size / 2) : std::min(largestBatch, size * 2);
-    cut_ = slow || batches_ == batchesPerTurn;
+    cut_ = slow || handled_ >= mostMessages;
     if (!cut_) return false;
-    consumer_.returned = returned_;
+    consumer_.returned = returned_ || home_.left();
     mailbox_.wakePublishers();
     return true;
   }
 
-  // Ends the consumer's hold on what it has handled.
-  void letGo(std::vector<Message>& handled) {
-    if (handled.size() >= worthReturning) {
-      returned_ = true;
-      ReturnMessages home(thread_);
-      for (auto& message : handled) home.add(std::move(message));
-    }
-    handled.clear();
-  }
-
   Mailbox& mailbox_;
   Consumer& consumer_;
-  const ThreadRecord& thread_;
+  const std::chrono::nanoseconds spin_;
   Handle handle_;
+  ReturnMessages home_;  // ends the consumer's hold on what it has handled
   std::size_t at_ = consumer_.batch.size();
-  std::size_t batches_ = 0;
+  std::size_t handled_ = 0;    // messages of this turn
+  std::size_t unchecked_ = 0;  // since the clock was read
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   bool returned_ = std::exchange(consumer_.returned, false);
   bool cut_ = false;

@@ -44,23 +44,41 @@ inline ErrorSink sinkInto(Error& error) noexcept {
           }};
 }
 
-/// Runs `f`, which returns expected<void>, at the edge of a binary: nothing is thrown past it. 0, or the Errc.
-template <class F>
-std::int32_t guarded(ErrorSink sink, F&& f) noexcept {
-  Error error;
+/// The exception that is being handled, as an Error.
+inline Error caughtError() noexcept {
   try {
-    if (auto done = std::forward<F>(f)(); done) return 0;
-    else error = done.error();
+    throw;
   } catch (const Exception& e) {
-    error = e.error();
+    return e.error();
   } catch (const std::exception& e) {
-    error = Error(Errc::HandlerFailed, e.what());
+    return Error(Errc::HandlerFailed, e.what());
   } catch (...) {
-    error = Error(Errc::HandlerFailed, "an exception that is no std::exception");
+    return Error(Errc::HandlerFailed, "an exception that is no std::exception");
   }
+}
+
+/// Of several failures the first is told. @return false
+inline bool keepFirst(Error& first, Error error) noexcept {
+  if (first.code() == Errc::Ok) first = std::move(error);
+  return false;
+}
+
+/// Leaves a failure where the caller wants it. @return its Errc
+inline std::int32_t fail(ErrorSink sink, Error error) noexcept {
   if (error.code() == Errc::Ok) error = Error(Errc::Failed, "failed without saying why");
   if (sink.set) sink(error);
   return static_cast<std::int32_t>(error.code());
+}
+
+/// Runs `f`, which returns expected<void>, at the edge of a binary: nothing is thrown past it. 0, or the Errc.
+template <class F>
+std::int32_t guarded(ErrorSink sink, F&& f) noexcept {
+  try {
+    auto done = std::forward<F>(f)();
+    return done ? 0 : fail(sink, done.error());
+  } catch (...) {
+    return fail(sink, caughtError());
+  }
 }
 
 /// A function to run once (`run`) or to let go unrun (`drop`); either ends its life.
