@@ -162,25 +162,17 @@ int clear(PyObject* self) {
 }
 
 PyObject* compare(PyObject* self, PyObject* other, int operation) {
-  if (Py_TYPE(self) != Py_TYPE(other) || (operation != Py_EQ && operation != Py_NE)) return retained(Py_NotImplemented);
-  const auto *a = cast(self), *b = cast(other);
-  const std::array<std::array<PyObject*, 2>, 4> pairs{
-      {{a->contentType, b->contentType}, {a->dtype, b->dtype}, {a->shape, b->shape}, {a->data, b->data}}};
-  bool equal = true;
-  for (const auto& [mine, theirs] : pairs) {
-    const int same = PyObject_RichCompareBool(mine, theirs, Py_EQ);
-    if (same < 0) return nullptr;
-    if (!(equal = same == 1)) break;
-  }
-  return PyBool_FromLong(equal == (operation == Py_EQ));
+  return compareFields(self, other, operation, [](PyObject* message) {
+    const auto* m = cast(message);
+    return std::array{m->contentType, m->dtype, m->shape, m->data};  // what is longest to compare last
+  });
 }
 
 PyObject* represent(PyObject* self) {
   const auto* m = cast(self);
   const Py_ssize_t size = PyObject_Size(m->data);
-  if (size < 0) return nullptr;
-  return PyUnicode_FromFormat("<BinaryMessage of %zd bytes, content_type=%R, dtype=%R, shape=%R>", size,
-                              m->contentType, m->dtype, m->shape);
+  Ref fields(size < 0 ? nullptr : representFields(signature.names().subspan(1), std::array{m->contentType, m->dtype, m->shape}));
+  return fields ? PyUnicode_FromFormat("<BinaryMessage of %zd bytes, %U>", size, fields.get()) : nullptr;
 }
 
 PyObject* reduce(PyObject* self, PyObject*) {

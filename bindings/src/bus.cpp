@@ -60,85 +60,16 @@ PyObject* clearRetained(PyObject*, PyObject* pattern) {
   return table ? orStay([&] { return table->clearRetained(pattern); }) : nullptr;
 }
 
-/// Checks one of the options of subscribe or respond and puts it into the dict that crosses the bridge.
-class Options {
- public:
-  explicit Options(const SubscribeSignature& signature) : signature_(signature), dict_(PyDict_New()) {}
-  [[nodiscard]] PyObject* dict() const noexcept { return dict_.get(); }
-  [[nodiscard]] bool ok() const noexcept { return dict_ && !failed_; }
-
-  void flag(std::size_t index, PyObject* value) {
-    if (value && !PyBool_Check(value)) return wrong(index, "bool", value);
-    set(index, value);
-  }
-
-  void choice(std::size_t index, PyObject* value, std::initializer_list<const char*> choices) {
-    if (!value) return;
-    if (!PyUnicode_Check(value)) return wrong(index, "str", value);
-    for (const char* choice : choices)
-      if (PyUnicode_CompareWithASCIIString(value, choice) == 0) return set(index, value);
-    failed_ = true;
-    Ref names(PyUnicode_FromString(""));
-    for (const char* choice : choices) {
-      if (!names) return;
-      const char* separator = PyUnicode_GET_LENGTH(names.get()) ? ", " : "";
-      names.reset(PyUnicode_FromFormat("%U%s'%s'", names.get(), separator, choice));
-    }
-    if (names)
-      PyErr_Format(PyExc_ValueError, "%s() argument '%s' must be one of %U, not %R", signature_.function(),
-                   signature_.name(index), names.get(), value);
-  }
-
-  void count(std::size_t index, PyObject* value) {
-    if (!value) return;
-    if (PyBool_Check(value) || !PyIndex_Check(value)) return wrong(index, "int", value);
-    Ref number(PyNumber_Index(value));
-    const Py_ssize_t size = number ? PyLong_AsSsize_t(number.get()) : -1;
-    if (size == -1 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
-      failed_ = true;
-    } else if (size < 1) {
-      failed_ = true;
-      PyErr_Format(PyExc_ValueError, "%s() argument '%s' must be at least 1 and fit a size, not %R",
-                   signature_.function(), signature_.name(index), value);
-    } else {
-      set(index, number.get());
-    }
-  }
-
-  void seconds(std::size_t index, PyObject* value) {
-    if (!value) return;
-    double limit = 0;
-    Ref number(toSeconds(signature_.function(), signature_.name(index), value, limit) ? PyFloat_FromDouble(limit)
-                                                                                      : nullptr);
-    number ? set(index, number.get()) : static_cast<void>(failed_ = true);
-  }
-
-  void text(std::size_t index, PyObject* value) {
-    if (value && !PyUnicode_Check(value)) return wrong(index, "str", value);
-    set(index, value);
-  }
-
-  void responds() {
-    if (ok() && PyDict_SetItemString(dict_.get(), "responds", Py_True) != 0) failed_ = true;
-  }
-
-  void any(std::size_t index, PyObject* value) {
-    if (value != Py_None) set(index, value);
-  }
-
- private:
-  void set(std::size_t index, PyObject* value) {
-    if (value && ok() && PyDict_SetItem(dict_.get(), signature_.key(index), value) != 0) failed_ = true;
-  }
-  void wrong(std::size_t index, const char* expected, PyObject* value) {
-    if (ok()) raiseType(signature_.function(), signature_.name(index), expected, value);
-    failed_ = true;
-  }
-
-  const SubscribeSignature& signature_;
-  Ref dict_;
-  bool failed_ = false;
-};
+/// What was given of the options of subscribe or respond, for the host to check. Null with a Python error set.
+Ref optionsOf(const SubscribeSignature& signature, const std::array<PyObject*, 10>& given) {
+  constexpr std::size_t first = 2;
+  Ref options(PyDict_New());
+  for (std::size_t i = first; options && i < given.size(); ++i)
+    if (given[i] && PyDict_SetItem(options.get(), signature.key(i), given[i]) != 0) options.reset();
+  if (options && &signature == &respondSignature && PyDict_SetItemString(options.get(), "responds", Py_True) != 0)
+    options.reset();
+  return options;
+}
 
 PyObject* subscribeBy(const SubscribeSignature& signature, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   std::array<PyObject*, 10> given;
@@ -147,19 +78,10 @@ PyObject* subscribeBy(const SubscribeSignature& signature, PyObject* const* args
   PyObject* handler = given[1];
   if (!PyUnicode_Check(pattern)) return raiseType(signature.function(), "pattern", "str", pattern), nullptr;
   if (!PyCallable_Check(handler)) return raiseType(signature.function(), "handler", "callable", handler), nullptr;
-  Options options(signature);
-  if (options.ok()) options.flag(2, given[2]);
-  if (options.ok()) options.choice(3, given[3], {"queued", "direct"});
-  if (options.ok()) options.count(4, given[4]);
-  if (options.ok()) options.choice(5, given[5], {"block", "drop_oldest", "drop_newest", "fail", "latest"});
-  if (options.ok()) options.seconds(6, given[6]);
-  if (options.ok()) options.any(7, given[7]);
-  if (options.ok()) options.text(8, given[8]);
-  if (options.ok()) options.flag(9, given[9]);
-  if (&signature == &respondSignature) options.responds();
-  if (!options.ok()) return nullptr;
+  const Ref options = optionsOf(signature, given);
+  if (!options) return nullptr;
   const auto* table = bridge();
-  Ref number(table ? orStay([&] { return table->subscribe(pattern, handler, options.dict()); }) : nullptr);
+  Ref number(table ? orStay([&] { return table->subscribe(pattern, handler, options.get()); }) : nullptr);
   if (!number) return nullptr;
   const auto id = PyLong_AsUnsignedLongLong(number.get());
   if (id == static_cast<unsigned long long>(-1) && PyErr_Occurred()) return nullptr;

@@ -78,23 +78,14 @@ void destroy(PyObject* self) {
 }
 
 PyObject* compare(PyObject* self, PyObject* other, int operation) {
-  if (Py_TYPE(self) != Py_TYPE(other) || (operation != Py_EQ && operation != Py_NE)) return retained(Py_NotImplemented);
-  bool equal = true;
-  for (std::size_t i = 0; equal && i < cast(self)->fields.size(); ++i) {
-    const int same = PyObject_RichCompareBool(cast(self)->fields[i], cast(other)->fields[i], Py_EQ);
-    if (same < 0) return nullptr;
-    equal = same == 1;
-  }
-  return PyBool_FromLong(equal == (operation == Py_EQ));
+  return compareFields(self, other, operation, [](PyObject* message) { return std::span(cast(message)->fields); });
 }
 
 PyObject* represent(PyObject* self) {
   const int entered = Py_ReprEnter(self);
   if (entered != 0) return entered > 0 ? PyUnicode_FromString("Message(...)") : nullptr;
-  const auto& f = cast(self)->fields;
-  PyObject* text = PyUnicode_FromFormat(
-      "Message(topic=%R, payload=%R, sender=%R, id=%R, time=%R, headers=%R, reply_to=%R)", f[topicField],
-      f[payloadField], f[senderField], f[idField], f[timeField], f[headersField], f[replyToField]);
+  Ref fields(representFields(signature.names(), cast(self)->fields));
+  PyObject* text = fields ? PyUnicode_FromFormat("Message(%U)", fields.get()) : nullptr;
   Py_ReprLeave(self);
   return text;
 }

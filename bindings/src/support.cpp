@@ -1,4 +1,4 @@
-// support.cpp: argument lists and errors.
+// support.cpp: argument lists, errors, and slots that types share.
 
 #include "support.hpp"
 
@@ -40,6 +40,15 @@ bool toSeconds(const char* function, const char* name, PyObject* value, double& 
   return true;
 }
 
+PyObject* representFields(std::span<const char* const> names, std::span<PyObject* const> values) {
+  Ref parts(PyList_New(0)), separator(PyUnicode_FromString(", "));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    Ref part(parts && separator ? PyUnicode_FromFormat("%s=%R", names[i], values[i]) : nullptr);
+    if (!part || PyList_Append(parts.get(), part.get()) != 0) return nullptr;
+  }
+  return PyUnicode_Join(separator.get(), parts.get());
+}
+
 namespace detail {
 
 namespace {
@@ -59,6 +68,16 @@ bool internNames(std::span<const char* const> names, std::span<PyObject*> out) {
   for (std::size_t i = 0; i < names.size(); ++i)
     if (!out[i] && !(out[i] = PyUnicode_InternFromString(names[i]))) return false;
   return true;
+}
+
+PyObject* compareEach(std::span<PyObject* const> mine, std::span<PyObject* const> theirs, int operation) {
+  bool equal = true;
+  for (std::size_t i = 0; equal && i < mine.size(); ++i) {
+    const int same = PyObject_RichCompareBool(mine[i], theirs[i], Py_EQ);
+    if (same < 0) return nullptr;
+    equal = same == 1;
+  }
+  return PyBool_FromLong(equal == (operation == Py_EQ));
 }
 
 bool bindArguments(const Parameters& parameters, PyObject* const* args, std::size_t count, PyObject* keywords,

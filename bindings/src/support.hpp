@@ -46,6 +46,7 @@ struct Parameters {
 bool bindArguments(const Parameters& parameters, PyObject* const* args, std::size_t count, PyObject* keywords,
                    std::span<PyObject*> out);
 bool internNames(std::span<const char* const> names, std::span<PyObject*> out);
+PyObject* compareEach(std::span<PyObject* const> mine, std::span<PyObject* const> theirs, int operation);
 }  // namespace detail
 
 /// Parameters of a METH_FASTCALL|METH_KEYWORDS function: the first `positional` may be given by place, the first
@@ -69,6 +70,7 @@ class Signature {
 
   [[nodiscard]] const char* function() const noexcept { return function_; }
   [[nodiscard]] const char* name(std::size_t index) const noexcept { return names_[index]; }
+  [[nodiscard]] std::span<const char* const> names() const noexcept { return names_; }
   [[nodiscard]] PyObject* key(std::size_t index) const noexcept { return interned_[index]; }
 
  private:
@@ -81,6 +83,16 @@ class Signature {
 
 /// A finite number of seconds, at least 0. @return false with a TypeError or ValueError that names the argument
 bool toSeconds(const char* function, const char* name, PyObject* value, double& out);
+
+/// A type's tp_richcompare: only `==` and `!=`, and only with the same type, by the objects that `fieldsOf(self)` gives.
+template <class FieldsOf>
+PyObject* compareFields(PyObject* self, PyObject* other, int operation, FieldsOf&& fieldsOf) {
+  if (Py_TYPE(self) != Py_TYPE(other) || (operation != Py_EQ && operation != Py_NE)) return retained(Py_NotImplemented);
+  return detail::compareEach(fieldsOf(self), fieldsOf(other), operation);
+}
+
+/// "name=value, name=value" for a tp_repr. @return a new reference, or null with a Python error set
+PyObject* representFields(std::span<const char* const> names, std::span<PyObject* const> values);
 
 // A type's slots and method tables hold functions as the type they have in C.
 template <class Function>

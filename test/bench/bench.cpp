@@ -64,7 +64,7 @@ Options parse(int argc, char** argv) {
       continue;
     }
     if (name == "--only") {
-      if (!known(value)) fail("--only: nothing is called " + std::string(value) + "; see --help");
+      if (!known(value)) fail("--only: no measurement is called " + std::string(value) + "; see --help");
       options.only.emplace_back(value);
       continue;
     }

@@ -25,8 +25,11 @@ namespace bench {
 
 namespace {
 
+// Apart from what the sender reads, as the consumer writes it.
+constexpr std::size_t apart = 128;
+
 /// What a consumer saw of the integers 0, 1, 2...
-class Arrived {
+class alignas(apart) Arrived {
  public:
   void take(std::int64_t value) {
     disordered_ += value != count_.load(std::memory_order_relaxed);
@@ -186,7 +189,7 @@ Latency pace(const char* who, const std::vector<std::int64_t>& passed, std::atom
 }
 
 /// Takes the time when it was sent.
-struct Late {
+struct alignas(apart) Late {
   explicit Late(std::int64_t messages) { passed.reserve(static_cast<std::size_t>(messages)); }
   void take(const json::value& sent) {
     passed.push_back(now() - sent.as_int64());

@@ -12,6 +12,7 @@
 #include <deque>
 #include <filesystem>
 #include <future>
+#include <latch>
 
 using namespace qtforge;
 using qtforge::python::PythonExecutor;
@@ -336,22 +337,25 @@ BOOST_AUTO_TEST_CASE(a_described_struct_is_a_dict_in_python_and_a_dict_becomes_t
 
 BOOST_AUTO_TEST_CASE(a_call_that_waits_for_a_lane_is_told_when_the_lane_ends) {
   python::Lane lane("ending");
-  std::atomic<bool> busy{false}, ending{false};
+  std::latch busy(1), calling(1), ending(1);
   lane.post(qtforge::detail::Task::of([&] {
-    busy = true;
-    while (!ending) std::this_thread::yield();
+    busy.count_down();
+    ending.wait();
   }));
-  while (!busy) std::this_thread::yield();
-  auto waits = std::async(std::launch::async, [&] {
+  busy.wait();
+  const auto call = [&] {
     return lane.call("step", [](const python::Gil&) { return expected<void>(); }, std::chrono::minutes(1));
+  };
+  auto waits = std::async(std::launch::async, [&] {
+    calling.count_down();  // nothing tells that it waits; if it came too late, it would be told the same
+    return call();
   });
-  std::thread ends([&] { BOOST_TEST_REQUIRE(lane.stop(std::chrono::steady_clock::now() + std::chrono::seconds(10))); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  ending = true;
-  ends.join();
+  calling.wait();
+  BOOST_TEST(!lane.stop(std::chrono::steady_clock::now()));  // it is busy, but begins nothing more
+  ending.count_down();
+  BOOST_TEST_REQUIRE(lane.stop(std::chrono::steady_clock::now() + std::chrono::seconds(10)));
   BOOST_TEST((waits.get().error() == Errc::ShuttingDown));
-  BOOST_TEST((lane.call("late", [](const python::Gil&) { return expected<void>(); }, std::chrono::minutes(1)).error() ==
-              Errc::ShuttingDown));
+  BOOST_TEST((call().error() == Errc::ShuttingDown));
 }
 
 BOOST_AUTO_TEST_CASE(a_plugin_with_its_own_lane_runs_on_its_own_thread) {

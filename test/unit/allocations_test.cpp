@@ -35,13 +35,18 @@ void released(void* memory) noexcept {
 // The other forms call these.
 void* operator new(std::size_t size) { return counted(std::malloc(size ? size : 1)); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
-  const auto align = static_cast<std::size_t>(alignment);
-  return counted(std::aligned_alloc(align, (size + align - 1) / align * align));
+  return counted(memalign(static_cast<std::size_t>(alignment), size));
 }
 void operator delete(void* memory) noexcept { released(memory); }
 void operator delete(void* memory, std::size_t) noexcept { released(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { released(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { released(memory); }
+
+// Asio's, for what is posted from outside.
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  ++allocations;
+  return memalign(alignment, size);
+}
 
 using namespace qtforge;
 using test::ManualBus;

@@ -340,32 +340,42 @@ BOOST_AUTO_TEST_CASE(unsubscribe_waits_for_a_call_on_another_thread) {
 
 BOOST_AUTO_TEST_CASE(unsubscribe_waits_for_a_destructor_on_another_thread) {
   auto& bus = MessageBus::instance();
-  std::atomic<bool> inside{false}, ending{false}, destroyed{false};
+  struct Seen {
+    std::atomic<bool> inside{false}, destroyed{false}, returned{false};
+  } seen;
   struct Slow {
-    explicit Slow(std::atomic<bool>& f) : flag(&f) {}
-    Slow(Slow&& other) noexcept : flag(std::exchange(other.flag, nullptr)) {}
+    explicit Slow(Seen& s) : seen(&s) {}
+    Slow(Slow&& other) noexcept : seen(std::exchange(other.seen, nullptr)) {}
     ~Slow() {
-      if (!flag) return;
-      // The end of another subscription wakes all who wait for an end.
-      Subscription other;
-      other = MessageBus::instance().subscribe("test.other", [&](const json::value&) { other.unsubscribe(); },
-                                               {.delivery = DeliveryMode::Direct}).value();
-      MessageBus::instance().publish("test.other", 1);
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      *flag = true;
+      if (!seen) return;
+      // The end of another subscription wakes all who wait for an end: often enough that one would return if it could.
+      for (int i = 0; i < 500 && !seen->returned; ++i) {
+        Subscription other;
+        other = MessageBus::instance().subscribe("test.other", [&](const json::value&) { other.unsubscribe(); },
+                                                 {.delivery = DeliveryMode::Direct}).value();
+        MessageBus::instance().publish("test.other", 1);
+        std::this_thread::yield();
+      }
+      seen->destroyed = true;
     }
-    std::atomic<bool>* flag;
+    Seen* seen;
   };
-  auto s = bus.subscribe("test.slow_end", [&, slow = Slow(destroyed)](const json::value&) {
-    inside = true;
-    while (!ending) std::this_thread::yield();
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // unsubscribe() waits meanwhile
+  const auto& mine = detail::ThreadRecords::mine();
+  const auto waits = [&] {
+    const std::lock_guard lock(detail::ThreadRecords::instance().waitMutex());
+    return mine.waitingFor != nullptr;
+  };
+  auto s = bus.subscribe("test.slow_end", [&, slow = Slow(seen)](const json::value&) {
+    seen.inside = true;
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!waits() && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
   }).value();
   bus.publish("test.slow_end", 1);
-  while (!inside) std::this_thread::yield();
-  ending = true;
+  while (!seen.inside) std::this_thread::yield();
   s.unsubscribe();
-  BOOST_TEST(destroyed);
+  BOOST_TEST(seen.destroyed);
+  seen.returned = true;
+  while (!seen.destroyed) std::this_thread::yield();
 }
 
 BOOST_AUTO_TEST_CASE(handlers_that_end_each_other_do_not_wait_for_ever) {
@@ -466,6 +476,25 @@ BOOST_AUTO_TEST_CASE(a_bus_that_ends_ends_its_subscriptions_and_its_publishers_s
   BOOST_TEST((publisher.publish(2).error() == Errc::ShuttingDown));
   s.unsubscribe();
   context.poll();
+}
+
+BOOST_AUTO_TEST_CASE(stats_count_what_was_published_to_each_topic_that_somebody_names) {
+  ManualBus m;
+  const auto a = m.bus.subscribe("a", [](const json::value&) {}).value(), also = m.bus.subscribe("a", [](const json::value&) {}).value();
+  const auto all = m.bus.subscribe(">", [](const json::value&) {}).value();
+  const auto b = m.bus.publisher("b").value();
+  for (const char* topic : {"a", "a", "b", "unnamed"}) (void)m.bus.publish(topic, 1);
+  std::thread([&] {
+    for (int i = 0; i < 3; ++i) (void)b.publish(1);
+  }).join();
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> seen;
+  const auto stats = m.bus.stats();
+  for (const auto& row : stats.at("topics").as_array())
+    seen[row.at("topic").as_string().c_str()] = {row.at("published").to_number<std::int64_t>(),
+                                                 row.at("subscriptions").to_number<std::int64_t>()};
+  BOOST_TEST(seen.size() == 2u);
+  BOOST_TEST((seen["a"] == std::pair<std::int64_t, std::int64_t>(2, 2)));
+  BOOST_TEST((seen["b"] == std::pair<std::int64_t, std::int64_t>(4, 0)));
 }
 
 BOOST_AUTO_TEST_CASE(in_a_forked_child_every_call_is_an_error_that_says_so) {

@@ -209,8 +209,8 @@ class MessageBus {
   template <class Token>
   auto asyncDrain(std::chrono::nanoseconds timeout, Token&& token) const;
 
-  /// Counters of the bus: `published`, and per sender and subscription what they sent, handled and lost. An empty
-  /// object where there is no runtime.
+  /// Counters of the bus: `published`, per sender and subscription what they sent, handled and lost, and per topic that is
+  /// subscribed or has a publisher what was published to it. An empty object where there is no runtime.
   [[nodiscard]] boost::json::value stats() const {
     boost::json::value out = boost::json::object();
     if (const auto where = at(); where.core) where.table->stats(where.core, &out);

@@ -57,6 +57,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
     Passage passage(client, topic, args, record);
     client.sent.add(1, record.number);
+    if (entry) entry->published.add(1, record.number);
     if (args.extras && args.extras->retain) {
       retain(passage.message());
       entry = index_.find(topic);  // who subscribed before that counts on this publisher

@@ -12,7 +12,10 @@ inline boost::json::object latencyJson(const LatencyHistogram& histogram) {
 }
 
 /// `{"published", "latency"?, "clients": [{"name", "sent", "delivered", "dropped", "mismatched", "failed", "latency"?}],
-///   "subscriptions": [{"pattern", "owner", "delivery", "delivered", "dropped", "mismatched", "failed", "pending"}]}`
+///   "subscriptions": [{"pattern", "owner", "delivery", "delivered", "dropped", "mismatched", "failed", "pending",
+///     "replaced"}],
+///   "topics": [{"topic", "published", "subscriptions"}]}`, the topics that are subscribed or published by their own name:
+/// what was published to one since then, and how many subscriptions name it.
 inline void BusCore::stats(boost::json::value& out) const {
   std::uint64_t published = 0;
   struct Row {
@@ -20,9 +23,14 @@ inline void BusCore::stats(boost::json::value& out) const {
     LatencyHistogram latency;
   };
   std::map<const Client*, Row> rowOf;
+  boost::json::array topics;
   {
     std::lock_guard lock(mutex_);
     for (const auto* client : clients_) client->sumEnded(rowOf[client].received, rowOf[client].latency);
+    index_.forEachTopic([&](const TopicEntry& entry) {
+      topics.push_back(
+          {{"topic", entry.name}, {"published", entry.published.sum()}, {"subscriptions", entry.exact.size()}});
+    });
   }
   boost::json::array subscriptions;
   for (auto* subscription : list([](const SubscriptionCore&) { return true; })) {
@@ -41,7 +49,8 @@ inline void BusCore::stats(boost::json::value& out) const {
                              {"dropped", c.dropped},
                              {"mismatched", c.mismatched},
                              {"failed", c.failed},
-                             {"pending", c.pending}});
+                             {"pending", c.pending},
+                             {"replaced", c.replaced}});
     subscription->release();
   }
   boost::json::array rows;
@@ -57,8 +66,10 @@ inline void BusCore::stats(boost::json::value& out) const {
     row.latency.addTo(all);
     rows.push_back(std::move(json));
   }
-  boost::json::object figures{
-      {"published", published}, {"clients", std::move(rows)}, {"subscriptions", std::move(subscriptions)}};
+  boost::json::object figures{{"published", published},
+                              {"clients", std::move(rows)},
+                              {"subscriptions", std::move(subscriptions)},
+                              {"topics", std::move(topics)}};
   if (all.samples() > 0) figures["latency"] = latencyJson(all);
   out = std::move(figures);
 }

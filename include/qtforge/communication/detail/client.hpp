@@ -4,28 +4,34 @@
 #include <qtforge/communication/detail/latency.hpp>
 #include <qtforge/communication/detail/thread_record.hpp>
 
+#include <array>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// A count that several threads raise without meeting: the first ones in a cache line of their own each, with plain
-/// stores, all others in one.
-class ShardedCount {
+/// A count that several threads raise without meeting: the one that began in a line of its own, with plain stores, and
+/// likewise the next ones; from the ninth on together.
+class alignas(64) ShardedCount {
  public:
-  /// @param thread  the number of the calling thread's record
-  void add(std::uint64_t n, std::uint64_t thread) noexcept {
-    if (thread < shards_.size()) {
-      auto& own = shards_[thread].value;
-      own.store(own.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-    } else {
-      shards_[0].value.fetch_add(n, std::memory_order_relaxed);  // numbers begin with 1
-    }
+  ShardedCount() = default;
+  ShardedCount(const ShardedCount&) = delete;
+  ShardedCount& operator=(const ShardedCount&) = delete;
+  ~ShardedCount() { delete shards_.load(std::memory_order_relaxed); }
+
+  /// @param thread  the number of the calling thread's record, not 0
+  void add(std::uint64_t n, std::uint64_t thread) {
+    if (owner_.load(std::memory_order_relaxed) == thread) [[likely]]
+      own_.store(own_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    else addElsewhere(n, thread);
   }
+
   [[nodiscard]] std::uint64_t sum() const noexcept {
-    std::uint64_t total = 0;
-    for (const auto& shard : shards_) total += shard.value.load(std::memory_order_relaxed);
+    std::uint64_t total = own_.load(std::memory_order_relaxed);
+    if (const auto* shards = shards_.load(std::memory_order_acquire))
+      for (const auto& shard : *shards) total += shard.value.load(std::memory_order_relaxed);
     return total;
   }
 
@@ -33,7 +39,31 @@ class ShardedCount {
   struct alignas(64) Shard {
     std::atomic<std::uint64_t> value{0};
   };
-  std::array<Shard, 8> shards_;
+  using Shards = std::array<Shard, 8>;
+
+  void addElsewhere(std::uint64_t n, std::uint64_t thread) {
+    std::uint64_t none = 0;
+    if (owner_.compare_exchange_strong(none, thread, std::memory_order_relaxed)) return add(n, thread);
+    auto& shards = made();
+    if (thread < shards.size()) {
+      auto& value = shards[thread].value;
+      value.store(value.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    } else {
+      shards[0].value.fetch_add(n, std::memory_order_relaxed);
+    }
+  }
+
+  Shards& made() {
+    if (auto* shards = shards_.load(std::memory_order_acquire)) return *shards;
+    auto fresh = std::make_unique<Shards>();
+    Shards* none = nullptr;
+    if (shards_.compare_exchange_strong(none, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
+    return *none;
+  }
+
+  std::atomic<std::uint64_t> owner_{0};  // the number of the thread that began
+  std::atomic<std::uint64_t> own_{0};
+  std::atomic<Shards*> shards_{nullptr};
 };
 
 /// Text that stays where it is for the life of the process, each once: names of senders outlive their plugins in the

@@ -2,6 +2,7 @@
 // qtforge/communication/detail/topic_index.hpp: from a topic to its subscriptions: a table of topics that have exact
 // ones, a tree of tokens for the patterns with wildcards.
 
+#include <qtforge/communication/detail/client.hpp>
 #include <qtforge/communication/detail/string_table.hpp>
 #include <qtforge/communication/detail/subscriber_list.hpp>
 #include <qtforge/communication/topic.hpp>
@@ -28,6 +29,7 @@ struct TopicEntry {
   const std::size_t hash;
   const bool reserved;
   SubscriberList exact;
+  mutable ShardedCount published;
   std::atomic<Wildcards*> wildcards{nullptr};
   std::size_t users = 0;  // exact subscriptions and publishers; guarded by the index's writer
 };
@@ -58,6 +60,12 @@ class TopicIndex {
       }
     }
     walk(root_, topic, !isReservedTopic(topic), f);
+  }
+
+  /// Calls `f` for each topic that somebody subscribed by its own name or holds a publisher of; for one thread at a time.
+  template <class F>
+  void forEachTopic(F&& f) const {
+    topics_.forEach(f);
   }
 
   /// Whether `entry` no longer knows its wildcard subscriptions; then refresh it when convenient.

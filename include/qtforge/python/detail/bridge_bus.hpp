@@ -2,6 +2,7 @@
 // qtforge/python/detail/bridge_bus.hpp: the bus for Python: subscriptions, and what is asked of the bus itself.
 
 #include <qtforge/python/detail/bridge_publish.hpp>
+#include <qtforge/python/detail/subscribe_options.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
@@ -75,67 +76,6 @@ inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
   }
 }
 
-// One entry of a dict of options; null if it is not there.
-inline PyObject* option(PyObject* options, const char* name) {
-  return options && options != Py_None ? PyDict_GetItemString(options, name) : nullptr;
-}
-
-// False with a Python error set; what is not there stays as it is.
-inline bool readFlag(PyObject* options, const char* name, bool& out) {
-  PyObject* given = option(options, name);
-  const int truth = given ? PyObject_IsTrue(given) : out;
-  out = truth == 1;
-  return truth >= 0;
-}
-
-// Reads the options into `args`. False with a Python error set.
-inline bool readSubscribeOptions(PyObject* options, qtforge::detail::SubscribeArgs& args) {
-  const SubscribeOptions defaults;
-  args.capacity = defaults.capacity;
-  args.blockNanoseconds = defaults.blockTimeout.count();
-  const auto choose = [&](const char* name, std::initializer_list<std::string_view> choices, std::int32_t& out) {
-    PyObject* given = option(options, name);
-    if (!given) return true;
-    const auto text = textArgument(given, name);
-    if (!text) return false;
-    std::int32_t index = 0;
-    for (const auto choice : choices) {
-      if (*text == choice) {
-        out = index;
-        return true;
-      }
-      ++index;
-    }
-    std::string known;
-    for (const auto choice : choices) known += (known.empty() ? "\"" : ", \"") + std::string(choice) + "\"";
-    PyErr_Format(PyExc_ValueError, "%s: one of %s expected, not \"%.100s\"", name, known.c_str(),
-                 std::string(*text).c_str());
-    return false;
-  };
-  if (!choose("delivery", {"queued", "direct"}, args.delivery)) return false;
-  if (!choose("policy", {"block", "drop_oldest", "drop_newest", "fail", "latest"}, args.policy)) return false;
-  if (PyObject* group = option(options, "group")) {
-    const auto text = textArgument(group, "group");
-    if (!text) return false;
-    args.group = *text;
-  }
-  if (!readFlag(options, "retained", args.retained) || !readFlag(options, "responds", args.responds)) return false;
-  if (PyObject* capacity = option(options, "capacity")) {
-    args.capacity = PyLong_AsSize_t(capacity);
-    if (PyErr_Occurred()) return false;
-  }
-  if (PyObject* seconds = option(options, "block_timeout")) {
-    const double value = PyFloat_AsDouble(seconds);
-    if (PyErr_Occurred()) return false;
-    if (!(value >= 0 && value <= 1e6)) {
-      PyErr_SetString(PyExc_ValueError, "block_timeout: 0 to 1e6 seconds expected");
-      return false;
-    }
-    args.blockNanoseconds = static_cast<std::int64_t>(value * 1e9);
-  }
-  return true;
-}
-
 inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject* options) {
   const Gil gil{GilHeld()};
   const auto text = textArgument(pattern, "pattern");
@@ -144,15 +84,15 @@ inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject*
     return PyErr_Format(PyExc_TypeError, "handler: a callable expected, not %s", Py_TYPE(handler)->tp_name);
   qtforge::detail::SubscribeArgs args;
   args.pattern = *text;
-  if (!readSubscribeOptions(options, args)) return nullptr;
+  const OptionReader given(options);
   bool envelope = false;
-  if (!readFlag(options, "envelope", envelope)) return nullptr;
+  if (!readSubscribeOptions(given, args) || !given.flag("envelope", envelope)) return nullptr;
 
   auto* interpreter = Interpreter::find();
   auto plugin = callingPlugin(gil);
   PyObject* self = PyMethod_Check(handler) ? PyMethod_GET_SELF(handler) : nullptr;
   if (!plugin && self) plugin = interpreter->pluginOf(self);
-  PyObject* owner = option(options, "owner");
+  PyObject* owner = given.find("owner");
   if (!owner || owner == Py_None) owner = self ? self : plugin ? plugin->object.get() : nullptr;
 
   auto* held = new PythonHandler(handler, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
