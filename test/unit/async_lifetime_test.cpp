@@ -158,7 +158,7 @@ BOOST_AUTO_TEST_CASE(contexts_may_end_while_other_threads_complete_what_waits_on
     };
     auto pool = std::make_optional<asio::thread_pool>(1);
     std::atomic<int> calls{0};
-    const auto counted = asio::bind_executor(pool->get_executor(), [&, held = set.alive](auto) { ++calls; });
+    auto counted = asio::bind_executor(pool->get_executor(), [&, held = set.alive](auto) { ++calls; });
     set.bus->asyncPublish("full", 1, {}, counted);
     set.bus->asyncRequest("slow", 1, 1h, counted);
     set.bus->asyncDrain(1h, counted);

@@ -246,7 +246,7 @@ BOOST_AUTO_TEST_CASE(a_publish_ends_with_the_subscription_or_the_bus_it_waits_fo
 
 BOOST_AUTO_TEST_CASE(the_payload_is_taken_before_the_function_returns) {
   auto messages = bus.subscribe(">", {.capacity = 1}).value();
-  const auto none = asio::bind_executor(context, [](expected<Delivery>) {});
+  auto none = asio::bind_executor(context, [](expected<Delivery>) {});
   bus.publish("first", 0);
   {
     unsigned char memory[512];
@@ -534,7 +534,7 @@ BOOST_AUTO_TEST_CASE(memory_comes_from_the_associated_allocator_and_is_given_bac
   const auto twice = bus.respond("twice", [](std::int64_t n) { return n * 2; });
   Counts counts;
   int calls = 0;
-  const auto counted = asio::bind_allocator(CountingAllocator<>(&counts), asio::bind_executor(context, [&](auto) {
+  auto counted = asio::bind_allocator(CountingAllocator<>(&counts), asio::bind_executor(context, [&](auto) {
     BOOST_TEST(counts.allocated == counts.freed);
     ++calls;
   }));
@@ -568,7 +568,7 @@ BOOST_AUTO_TEST_CASE(memory_comes_from_the_associated_allocator_and_is_given_bac
 #if BOOST_VERSION >= 108200
 BOOST_AUTO_TEST_CASE(what_ends_at_once_uses_the_immediate_executor) {
   int called = 0;
-  const auto inside = asio::bind_immediate_executor(asio::system_executor(), asio::bind_executor(context, [&](auto) { ++called; }));
+  auto inside = asio::bind_immediate_executor(asio::system_executor(), asio::bind_executor(context, [&](auto) { ++called; }));
   auto messages = bus.subscribe("a", {.capacity = 1}).value();
   bus.asyncPublish("a", 1, {}, inside);
   BOOST_TEST(called == 1);

@@ -178,4 +178,14 @@ BOOST_AUTO_TEST_CASE(who_waits_for_all_to_be_handled_does_not_wait_for_what_come
   BOOST_TEST(!box.busy());
 }
 
+BOOST_AUTO_TEST_CASE(what_is_dropped_for_a_newer_message_is_no_longer_waited_for) {
+  Mailbox box(1, OverflowPolicy::DropOldest);
+  box.open({});
+  Wait handled;
+  box.put(message("a", 1));
+  BOOST_TEST(box.waitHandled(handled));
+  box.put(message("a", 2));
+  BOOST_TEST(handled.told == 1);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

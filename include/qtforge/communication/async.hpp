@@ -5,7 +5,8 @@
 // it, without one on the runtime's threads, and never before the function that starts the operation returns. Where the
 // operation ends at once, the immediate executor that is associated with the handler is used (Boost 1.82 and later), and
 // that may call it before the function returns. An operation that waits counts as work of the handler's executor: run()
-// does not return. When that executor's context ends, the operation ends with it and the handler goes without a call.
+// does not return. When that executor's context ends, the operation ends with it and the handler goes without a call;
+// the context of an executor that does not tell it (boost::asio::any_completion_executor) must outlive the operation.
 // Terminal, partial and total cancellation are alike. Memory for what waits comes from the associated allocator.
 
 #include <qtforge/communication/detail/async_bus.hpp>

@@ -73,9 +73,9 @@ class MessageBus {
   }
 
   /// As publish, without ever blocking: where a mailbox with OverflowPolicy::Block is full the message waits for a place,
-  /// in line with blocked publishers. It completes when all such mailboxes have it or their `blockTimeout` is up. May be
-  /// called wherever publish may, also by the handler that empties the mailbox. Needs communication/async.hpp, which says
-  /// how handlers are called.
+  /// in line with blocked publishers. It completes when all such mailboxes have it or their `blockTimeout` is up. Direct
+  /// handlers are called before this returns. May be called wherever publish may, also by the handler that empties the
+  /// mailbox. Needs communication/async.hpp, which says how completion handlers are called.
   ///
   /// What a thread publishes, with publish or this, reaches a mailbox in the order of the calls, what waits included. Of a
   /// group whose members are all full, one has the message wait.

@@ -153,8 +153,8 @@ class PublishOperation : public BusOperation, public PutLater {
       target->mailbox().countDropped();
       ++counts.dropped;
       error = why;
-    } else if (target->settle(ends == Ends::Late ? PutResult::Full : place.result, counts, error) &&
-               counts.queued == 0 && bus_->ended()) {
+    } else if (target->settle(ends == Ends::Late ? PutResult::Full : place.result, counts, error) && counts.queued == 0 &&
+               bus_->ended()) {
       error = BusCore::endedError();
     }
     if (counts.queued == 0) lost(*target, error);

@@ -165,9 +165,15 @@ struct BusFunctions {
     });
   }
 
-  static void await(void* operation, Completion completion) { static_cast<BusOperation*>(operation)->await(completion); }
-  static void cancel(void* operation) { static_cast<BusOperation*>(operation)->cancel(); }
-  static void releaseOperation(void* operation) { static_cast<BusOperation*>(operation)->release(); }
+  static void await(void* operation, Completion completion) {
+    if (!forked()) static_cast<BusOperation*>(operation)->await(completion);
+  }
+  static void cancel(void* operation) {
+    if (!forked()) static_cast<BusOperation*>(operation)->cancel();
+  }
+  static void releaseOperation(void* operation) {
+    if (!forked()) static_cast<BusOperation*>(operation)->release();
+  }
 
   static void* make(ExecutorRef executor) {
     return new Handle(std::make_shared<BusCore>(executor, [](std::int32_t level, const std::string& text) {

@@ -50,8 +50,15 @@ class Mailbox {
   /// Queues `message`. QueuedFirst: the caller must schedule take(). Full: the policy is Fail or Block, nothing queued.
   Put put(const Message& message) {
     Evicted evicted;
-    const auto lock = lockSoon(mutex_);
-    return putLocked(message, evicted);
+    auto lock = lockSoon(mutex_);
+    const auto result = putLocked(message, evicted);
+    if (evicted.record && handledWaits_.first()) [[unlikely]] {
+      SettledWaits settled;
+      endHandledWaits(settled);
+      lock.unlock();
+      settled.tell();
+    }
+    return result;
   }
 
   /// For Block: waits for a place until `deadline`, in line with all who wait, then as put().
