@@ -281,6 +281,36 @@ BOOST_AUTO_TEST_CASE(block_from_the_mailboxes_own_handler_would_deadlock) {
   BOOST_TEST((error == Errc::WouldDeadlock));
 }
 
+BOOST_AUTO_TEST_CASE(handlers_that_block_on_each_others_mailboxes_are_told_instead_of_waiting) {
+  boost::asio::io_context first, second;
+  MessageBus bus(first.get_executor());
+  const SubscribeOptions full{.capacity = 1, .blockTimeout = std::chrono::minutes(1)};
+  std::latch both(2);
+  std::atomic<int> told{0}, sent{0};
+  const auto flood = [&](const char* topic) {
+    both.arrive_and_wait();
+    for (int i = 0; i < 3; ++i) {
+      const auto result = bus.publish(topic, 0);
+      ++sent;
+      if (!result && result.error() == Errc::WouldDeadlock) ++told;
+    }
+  };
+  std::atomic<bool> a{true}, b{true};
+  const auto onA = bus.subscribe("a", boost::asio::bind_executor(first, [&](const json::value&) {
+    if (a.exchange(false)) flood("b");
+  }), full).value();
+  const auto onB = bus.subscribe("b", boost::asio::bind_executor(second, [&](const json::value&) {
+    if (b.exchange(false)) flood("a");
+  }), full).value();
+  (void)bus.publish("a", 0);
+  (void)bus.publish("b", 0);
+  std::thread one([&] { first.run(); }), other([&] { second.run(); });
+  one.join();
+  other.join();
+  BOOST_TEST(sent == 6);
+  BOOST_TEST(told >= 1);
+}
+
 BOOST_AUTO_TEST_CASE(direct_handlers_that_publish_to_themselves_are_stopped_before_the_stack) {
   ManualBus m;
   int depth = 0;

@@ -49,6 +49,20 @@ BOOST_AUTO_TEST_CASE(what_a_filter_refuses_takes_no_place) {
   BOOST_TEST(s.stats().dropped == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_filter_that_cannot_be_asked_so_deep_in_handlers_lets_nothing_through) {
+  ManualBus m;
+  std::size_t heard = 0, refused = 0;
+  const auto filtered = m.bus.subscribe("a", filter([](const json::value&) { return false; },
+                                                    [&](const json::value&) { ++heard; })).value();
+  const auto again = m.bus.subscribe("a", [&](const json::value&) { refused += m.bus.publish("a", 1).has_error(); },
+                                     {.delivery = DeliveryMode::Direct}).value();
+  (void)m.bus.publish("a", 1);
+  m.runHandlers();
+  BOOST_TEST(heard == 0u);
+  BOOST_TEST(refused == 1u);
+  BOOST_TEST(filtered.stats().dropped == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(a_filter_that_throws_is_a_failure_of_its_handler_and_the_message_goes) {
   ManualBus m;
   int calls = 0;

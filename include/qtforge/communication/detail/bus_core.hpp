@@ -301,6 +301,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
                Delivery& delivery, Error& failure) {
     auto* extras = args.extras;
     if (extras && extras->retain && passage.message().record()->extras->retainedAs <= subscription.retainedUpTo) return true;
+    if (record.callDepth == maxNestedCalls && subscription.calledByPublishers()) [[unlikely]]
+      return refuseNested(subscription, delivery, failure);
     if (subscription.filters() && !wants(subscription, passage, record, args)) return true;
     if (!subscription.responds) return handOver(subscription, passage, record, args, delivery, failure);
     if (extras && extras->waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
@@ -351,19 +353,20 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
                 Delivery& delivery, Error& failure) {
     if (subscription.delivery == DeliveryMode::Queued)
       return subscription.enqueue(record, passage.message(), args, delivery, failure);
-    if (record.callDepth == maxNestedCalls) [[unlikely]] {
-      subscription.refused.fetch_add(1, std::memory_order_relaxed);
-      ++delivery.dropped;
-      return keepFirst(failure, Error(Errc::LimitExceeded, subscription.describe() +
-                                                            ": direct handlers publish to each other " +
-                                                            std::to_string(maxNestedCalls) +
-                                                            " calls deep; make one of them Queued"));
-    }
     const Yield* yield = yieldFor(subscription, args);
     if (yield) yield->release(yield->self);
     if (subscription.callDirect(record, passage.arrival)) ++delivery.called;
     if (yield) yield->acquire(yield->self);
     return true;
+  }
+
+  [[gnu::cold]] static bool refuseNested(SubscriptionCore& subscription, Delivery& delivery, Error& failure) {
+    subscription.refused.fetch_add(1, std::memory_order_relaxed);
+    ++delivery.dropped;
+    return keepFirst(failure, Error(Errc::LimitExceeded, subscription.describe() +
+                                                             ": direct handlers publish to each other " +
+                                                             std::to_string(maxNestedCalls) +
+                                                             " calls deep; make one of them Queued"));
   }
 
   bool refresh(const TopicEntry& entry) {

@@ -24,13 +24,7 @@ inline void BusCore::showTaps(Passage& passage, ThreadRecord& record, const Publ
   taps_.forEach([&](SubscriptionCore& tap) {
     if (!matchesTokens(tap.pattern, passage.arrival.topic)) return;
     if (record.callDepth > 0 && tap.calledBy(record)) return;  // its own handler's: it would feed itself for ever
-    if (tap.filters()) {
-      if (record.callDepth == maxNestedCalls) {  // it cannot be asked
-        tap.refused.fetch_add(1, std::memory_order_relaxed);
-        return;
-      }
-      if (!wants(tap, passage, record, args)) return;
-    }
+    if (tap.filters() && !wants(tap, passage, record, args)) return;
     if (tap.tapEvery > 1 && tap.tapSeen.fetch_add(1, std::memory_order_relaxed) % tap.tapEvery != 0) return;
     // What fails here is not the publisher's concern: a payload that is nested too deeply or cannot be copied, an executor
     // of the tap that has ended.

@@ -59,6 +59,29 @@ class HandlerCalls {
     bool open_;
   };
 
+  /// While it lives, the thread waits for a call of the handler to end. False, and it must not wait, where that call in
+  /// turn waits for a handler that this thread runs.
+  class Wait {
+   public:
+    Wait(ThreadRecord& record, HandlerCalls& calls) : record_(record) {
+      std::lock_guard lock(ThreadRecords::instance().waitMutex());
+      record_.waitingFor = &calls;
+      cycle_ = waitsInCycle(record_);
+      if (cycle_) record_.waitingFor = nullptr;
+    }
+    Wait(const Wait&) = delete;
+    Wait& operator=(const Wait&) = delete;
+    ~Wait() {
+      std::lock_guard lock(ThreadRecords::instance().waitMutex());
+      record_.waitingFor = nullptr;
+    }
+    explicit operator bool() const noexcept { return !cycle_; }
+
+   private:
+    ThreadRecord& record_;
+    bool cycle_;
+  };
+
   [[nodiscard]] bool calledBy(const ThreadRecord& record) const noexcept {
     for (std::size_t i = 0; i < maxNestedCalls; ++i)
       if (record.calls[i].load(std::memory_order_acquire) == this) return true;

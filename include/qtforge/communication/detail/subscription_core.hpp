@@ -7,6 +7,7 @@
 #include <qtforge/communication/detail/latency.hpp>
 #include <qtforge/communication/detail/turn.hpp>
 
+#include <optional>
 #include <thread>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
@@ -102,11 +103,16 @@ class SubscriptionCore : private Deferred {
   }
 
   [[nodiscard]] bool filters() const noexcept { return calls_.table().accepts != nullptr; }
+  /// Whether some of its code runs inside publish.
+  [[nodiscard]] bool calledByPublishers() const noexcept { return delivery == DeliveryMode::Direct || filters(); }
 
   /// Whether its filter lets the message through. What the filter throws is counted and told.
   bool wants(ThreadRecord& record, Arrival& arrival) {
     if (!filters()) return true;
-    if (record.callDepth == maxNestedCalls) return true;  // it will be refused for that
+    if (record.callDepth == maxNestedCalls) {  // it cannot be asked
+      refused.fetch_add(1, std::memory_order_relaxed);
+      return false;
+    }
     HandlerCalls::Call call(record, calls_);
     if (!call) return false;
     bool wanted = false;
@@ -220,6 +226,10 @@ class SubscriptionCore : private Deferred {
     if (waitsFor(record))
       return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
                                             " messages is full, and only this thread could empty it");
+    std::optional<HandlerCalls::Wait> wait;
+    if (record.callDepth > 0 && !wait.emplace(record, calls_))
+      return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
+                                            " messages is full, and its handler waits for a handler of this thread");
     if (extras.yield) extras.yield->release(extras.yield->self);
     const auto put = mailbox_.putWithin(message, deadline);
     if (extras.yield) extras.yield->acquire(extras.yield->self);
