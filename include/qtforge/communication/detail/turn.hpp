@@ -52,7 +52,6 @@ class Turn : public Batch {
  private:
   static constexpr std::size_t largestBatch = 64;  // messages per lock of the mailbox
   static constexpr std::size_t mostMessages = 1024;
-  static constexpr std::size_t thick = 32;  // messages in a turn, after which more are to be expected at once
   // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
   static constexpr std::chrono::milliseconds turnLimit{10};
 
@@ -60,7 +59,7 @@ class Turn : public Batch {
     if (unchecked_ >= consumer_.batchSize && endsHere()) return false;
     at_ = 0;
     for (auto& message : consumer_.batch) home_.add(std::move(message));
-    if (!mailbox_.readable()) lookForMore();
+    if (spin_.count() > 0 && !mailbox_.readable()) lookForMore();
     if (mailbox_.take(consumer_.batch, consumer_.batchSize)) {
       handled_ += consumer_.batch.size();
       unchecked_ += consumer_.batch.size();
@@ -72,12 +71,8 @@ class Turn : public Batch {
 
   void lookForMore() noexcept {
     const auto more = [&] { return mailbox_.readable(); };
-    if (spin_.count() > 0) {
-      const auto end = std::chrono::steady_clock::now() + spin_;
-      while (!soon(more) && std::chrono::steady_clock::now() < end) {}
-    } else if (handled_ >= thick) {
-      soon(more);  // to sleep and to be woken takes longer than the next message does
-    }
+    const auto end = std::chrono::steady_clock::now() + spin_;
+    while (!soon(more) && std::chrono::steady_clock::now() < end) {}
   }
 
   bool endsHere() {
