@@ -49,6 +49,20 @@ BOOST_AUTO_TEST_CASE(what_a_filter_refuses_takes_no_place) {
   BOOST_TEST(s.stats().dropped == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_request_that_cannot_be_made_into_a_message_is_an_error_at_once_and_leaves_nothing_behind) {
+  json::value nested = 0;
+  for (int depth = 0; depth <= maxPayloadDepth; ++depth) nested = json::array{std::move(nested)};
+  for (const auto delivery : {DeliveryMode::Queued, DeliveryMode::Direct}) {
+    ManualBus m;
+    int calls = 0;
+    const auto s = m.bus.respond("a", [&](const json::value&) { return ++calls; }, {.delivery = delivery}).value();
+    const auto refused = m.bus.request("a", nested, std::chrono::minutes(1));
+    BOOST_REQUIRE(!refused);
+    BOOST_TEST((refused.error() == Errc::LimitExceeded));
+    BOOST_TEST(calls == 0);
+  }  // the bus ends, and tells nobody
+}
+
 BOOST_AUTO_TEST_CASE(a_filter_that_cannot_be_asked_so_deep_in_handlers_lets_nothing_through) {
   ManualBus m;
   std::size_t heard = 0, refused = 0;

@@ -126,6 +126,19 @@ BOOST_AUTO_TEST_CASE(what_was_published_before_close_is_in_the_file_whatever_the
   BOOST_TEST(recorder.close().value().recorded == 300u);
 }
 
+BOOST_AUTO_TEST_CASE(what_cannot_start_leaves_the_file_as_it_was) {
+  { auto recorder = Recorder::start(bus, path, options()).value(); }
+  const auto before = contentsOf(path);
+  BOOST_TEST(!before.empty());
+  auto wrong = options();
+  wrong.patterns = {"a..b"};
+  BOOST_TEST((Recorder::start(bus, path, std::move(wrong)).error() == Errc::InvalidPattern));
+  auto none = options();
+  none.capacity = 0;
+  BOOST_TEST((Recorder::start(bus, path, std::move(none)).error() == Errc::InvalidArgument));
+  BOOST_TEST(contentsOf(path) == before);
+}
+
 BOOST_AUTO_TEST_CASE(it_writes_in_turns_on_its_executor) {
   auto recorder = Recorder::start(bus, path, options()).value();
   for (int i = 0; i < 3000; ++i) bus.publish("a", i);

@@ -5,12 +5,14 @@
 #include <qtforge/communication/filter.hpp>
 
 #include <boost/describe/class.hpp>
+#include <boost/json/monotonic_resource.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -72,6 +74,21 @@ struct Borrowed {
   std::string_view text;
 };
 BOOST_DESCRIBE_STRUCT(Borrowed, (), (text))
+
+struct OtherView {
+  boost::core::string_view text;
+};
+BOOST_DESCRIBE_STRUCT(OtherView, (), (text))
+
+struct Document {
+  json::value body;
+};
+BOOST_DESCRIBE_STRUCT(Document, (), (body))
+
+struct Pooled {
+  std::pmr::vector<int> items;
+};
+BOOST_DESCRIBE_STRUCT(Pooled, (), (items))
 
 struct Tree {
   int value = 0;
@@ -282,7 +299,8 @@ BOOST_AUTO_TEST_CASE(threads_that_ask_for_the_json_form_at_once_get_the_same_one
 }
 
 BOOST_AUTO_TEST_CASE(what_refers_to_memory_of_others_is_json_at_once) {
-  static_assert(!detail::SharedAsItself<Borrowed>);
+  static_assert(!detail::SharedAsItself<Borrowed> && !detail::SharedAsItself<OtherView>);
+  static_assert(!detail::SharedAsItself<Document> && !detail::SharedAsItself<Pooled>);
   static_assert(detail::SharedAsItself<Tree> && detail::SharedAsItself<Celsius> && detail::SharedAsItself<Handle>);
   static_assert(!detail::SharedAsItself<std::string> && !detail::SharedAsItself<std::vector<int>>);
   static_assert(!detail::SharedAsItself<json::value> && !detail::SharedAsItself<json::object>);
@@ -294,6 +312,18 @@ BOOST_AUTO_TEST_CASE(what_refers_to_memory_of_others_is_json_at_once) {
   }
   m.runHandlers();
   BOOST_TEST(seen == "gone when it is read");
+}
+
+BOOST_AUTO_TEST_CASE(json_on_memory_of_the_publishers_own_does_not_outlive_it) {
+  std::string seen;
+  const auto s = m.bus.subscribe("a", [&](const Document& d) { seen = d.body.at("text").as_string(); }).value();
+  {
+    json::monotonic_resource memory;
+    Document document{json::value({{"text", "a text that is longer than the short strings"}}, &memory)};
+    (void)m.bus.publish("a", std::move(document));
+  }
+  m.runHandlers();
+  BOOST_TEST(seen == "a text that is longer than the short strings");
 }
 
 BOOST_AUTO_TEST_CASE(a_recursive_type_is_shared_too) {

@@ -6,8 +6,10 @@
 #include <qtforge/communication/subscription.hpp>
 #include <qtforge/utils/detail/root.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace qtforge::inline QTFORGE_ABI {
 
@@ -284,12 +286,12 @@ class MessageBus {
   template <class T>
   static expected<Delivery> sendPayload(const At& where, detail::PublishArgs& args, T&& payload,
                                         const PublishOptions& options) {
-    detail::PublishExtras extras;
+    std::optional<detail::PublishExtras> extras;
     if (!options.replyTo.empty() || options.headers || options.retain) {
-      extras.replyTo = options.replyTo;
-      extras.headers = options.headers;
-      extras.retain = options.retain;
-      args.extras = &extras;
+      args.extras = &extras.emplace();
+      extras->replyTo = options.replyTo;
+      extras->headers = options.headers;
+      extras->retain = options.retain;
     }
     return detail::withPublishArgs(args, std::forward<T>(payload), [&](auto& ready) { return send(where, ready); });
   }
@@ -302,7 +304,8 @@ class MessageBus {
     args.delivery = static_cast<std::int32_t>(options.delivery);
     args.policy = static_cast<std::int32_t>(options.policy);
     args.group = options.group;
-    args.spinNanoseconds = std::chrono::nanoseconds(options.spin).count();
+    constexpr std::chrono::microseconds longest = std::chrono::seconds(1);
+    args.spinNanoseconds = std::chrono::nanoseconds(std::clamp(options.spin, {}, longest)).count();
     args.retained = options.retained;
     return args;
   }

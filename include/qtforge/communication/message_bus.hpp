@@ -20,7 +20,10 @@ MessageBus::MessageBus(Executor executor) {
   const detail::Root* root = detail::findRoot();
   if (!root) throw Exception(detail::noRuntime());
   table_ = root->bus;
-  core_ = table_->make({&executorTable, new Executor(std::move(executor)), detail::retainOwnLease()});
+  Error error;
+  core_ = table_->make({&executorTable, new Executor(std::move(executor)), detail::retainOwnLease()},
+                       detail::sinkInto(error));
+  if (!core_) throw Exception(error);
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI

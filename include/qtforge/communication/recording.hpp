@@ -38,6 +38,7 @@ class Recorder {
   ///   - Errc::ShuttingDown, Errc::NoRuntime
   [[nodiscard]] static expected<Recorder> start(const MessageBus& bus, const std::filesystem::path& path,
                                                 RecorderOptions options = {}) {
+    if (auto valid = detail::RecorderCore::check(bus, options.patterns, options.capacity); !valid) return valid.error();
     auto store = detail::FileStore::create(path);
     if (!store) return store.error();
     auto core = std::make_shared<detail::RecorderCore>(std::move(options.patterns), std::move(options.executor),

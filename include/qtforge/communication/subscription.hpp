@@ -34,7 +34,7 @@ struct SubscribeOptions {
   std::chrono::nanoseconds blockTimeout = std::chrono::seconds(5);
   std::string_view group = {};  ///< each message goes to one of the matching subscriptions of that name; empty: to each
   /// How long the handler's thread looks for the next message before it sleeps, for Queued: spares the wake-up, about 20
-  /// microseconds, and costs a processor that long after each burst. Others on the executor wait meanwhile.
+  /// microseconds, and costs a processor that long after each burst. Others on the executor wait meanwhile. At most a second.
   std::chrono::microseconds spin = std::chrono::microseconds(0);
   bool retained = true;    ///< whether to get what is retained already, see PublishOptions::retain
 };
@@ -59,8 +59,8 @@ struct SubscriptionStats {
 /// Owns a subscription: its end, like `unsubscribe()`, ends the calls.
 ///
 /// The end waits for a call of the handler that runs on another thread, and then the handler is destroyed. From inside
-/// a handler it does not wait for the handler's own call, for one on its own executor thread, or where two handlers end
-/// each other: then no new call begins and the handler is destroyed when the running call returns.
+/// a handler it does not wait for the handler's own call, for one on its own executor thread, where two handlers end
+/// each other, or where that call waits for a place in the mailbox of this thread's handler: then no new call begins and the handler is destroyed when the running call returns.
 /// @par Thread safety  one object from one thread at a time; different objects from any thread.
 class Subscription {
  public:

@@ -161,7 +161,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     extras.waits = waits;
     Delivery delivery;
     Error failure;
-    const bool sent = publish(client, args, delivery, Authority::User, failure);
+    bool sent = false;
+    try {
+      sent = publish(client, args, delivery, Authority::User, failure);
+    } catch (...) {  // its reply must not stay in the table
+      keepFirst(failure, caughtError());
+    }
     if (extras.responders > 0) return number;  // one has it, or has answered already
     if (sent && delivery.dropped > 0)
       failure = Error(Errc::Overflow, "request: a mailbox on \"" + std::string(std::string_view(args.topic)) +
@@ -258,6 +263,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     if (entry) entry->published.add(1, record.number);
     if (state & isTapped) [[unlikely]]
       showTaps(passage, record, args);
+    if (args.extras && args.extras->replyTo.size > 0) passage.message();  // if it cannot be made, nobody is to answer it
     if (args.extras && args.extras->retain) {
       retain(passage.message());
       entry = index_.find(topic);  // who subscribed before that counts on this publisher

@@ -67,7 +67,7 @@ class DrainOperation final : public BusOperation {
     bool ended;
     {
       std::lock_guard lock(passMutex_);
-      over_ = ended = passes();
+      over_ = ended = bus_->ended() || passes();
       if (!ended && limit != Deadlines::Time::max()) {
         timed_ = true;
         retain();  // until it is removed, or has expired
@@ -162,12 +162,6 @@ class DrainOperation final : public BusOperation {
 inline expected<void> BusCore::drain(std::chrono::nanoseconds timeout, const Yield* yield) {
   if (ThreadRecords::mine().callDepth > 0)
     return Error(Errc::WouldDeadlock, "drain: called from inside a handler, which it would wait for");
-  struct Waiter {
-    std::mutex mutex;  // guards all below
-    std::condition_variable ended;
-    bool done = false;
-    Error error;
-  } waiter;
   const auto deadline = deadlineAfter(timeout);
   if (yield) yield->release(yield->self);
   auto done = drainUntil(deadline);

@@ -175,10 +175,15 @@ struct BusFunctions {
     if (!forked()) static_cast<BusOperation*>(operation)->release();
   }
 
-  static void* make(ExecutorRef executor) {
-    return new Handle(std::make_shared<BusCore>(executor, [](std::int32_t level, const std::string& text) {
-      Logger("qtforge.bus").write(static_cast<LogLevel>(level), text);
-    }));
+  static void* make(ExecutorRef executor, ErrorSink sink) {
+    void* made = nullptr;
+    guardedHere(sink, [&]() -> expected<void> {
+      made = new Handle(std::make_shared<BusCore>(executor, [](std::int32_t level, const std::string& text) {
+        Logger("qtforge.bus").write(static_cast<LogLevel>(level), text);
+      }));
+      return {};
+    });
+    return made;
   }
 
   static void destroy(void* bus) {
@@ -222,6 +227,7 @@ struct BusFunctions {
       if (!made) return made.error();
       if (BusOperation* begun = made->release()) {
         begun->listIn(bus.operations());
+        if (bus.ended()) begun->giveUp(BusCore::endedError());  // it may have ended before it was listed
         *operation = begun;
         pending = true;
       }

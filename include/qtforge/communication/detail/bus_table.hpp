@@ -180,8 +180,8 @@ struct BusTable {
   /// Ends it with Errc::Cancelled, unless it has ended.
   void (*cancel)(void* operation);
   void (*releaseOperation)(void* operation);
-  /// A bus of one's own, for `destroy`. Owns the executor.
-  void* (*make)(ExecutorRef executor);
+  /// A bus of one's own, for `destroy`, or null. Owns the executor.
+  void* (*make)(ExecutorRef executor, ErrorSink sink);
 };
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 // context, so that they end with it.
 
 #include <qtforge/communication/detail/intrusive_list.hpp>
+#include <qtforge/utils/detail/lease.hpp>
 
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
@@ -101,6 +102,9 @@ class ContextOperations {
     static inline boost::asio::execution_context::id id;
 
     explicit Service(boost::asio::execution_context& context) : service(context) {}
+
+    const OwnLease lease;  // on this code, which the context calls when it ends
+
     ~Service() override { operations->close(); }  // of a context that was already ending when this was made
 
     const std::shared_ptr<ContextOperations> operations = std::make_shared<ContextOperations>();

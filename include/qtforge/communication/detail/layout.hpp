@@ -4,14 +4,19 @@
 
 #include <qtforge/utils/config.hpp>
 
+#include <boost/core/detail/string_view.hpp>
+#include <boost/core/span.hpp>
 #include <boost/core/type_name.hpp>
 #include <boost/describe/bases.hpp>
 #include <boost/describe/members.hpp>
+#include <boost/json/value.hpp>
 #include <boost/mp11/algorithm.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory_resource>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,6 +54,22 @@ template <class C, class Traits, class... Seen>
 struct Owns<std::basic_string_view<C, Traits>, Seen...> : std::false_type {};
 template <class T, std::size_t N, class... Seen>
 struct Owns<std::span<T, N>, Seen...> : std::false_type {};
+template <class C, class... Seen>
+struct Owns<boost::core::basic_string_view<C>, Seen...> : std::false_type {};
+template <class T, std::size_t N, class... Seen>
+struct Owns<boost::span<T, N>, Seen...> : std::false_type {};
+template <class T, class... Seen>
+struct Owns<std::reference_wrapper<T>, Seen...> : std::false_type {};
+template <class T, class... Seen>  // a move keeps the memory resource, which is the publisher's
+struct Owns<std::pmr::polymorphic_allocator<T>, Seen...> : std::false_type {};
+template <class... Seen>  // likewise
+struct Owns<boost::json::value, Seen...> : std::false_type {};
+template <class... Seen>
+struct Owns<boost::json::object, Seen...> : std::false_type {};
+template <class... Seen>
+struct Owns<boost::json::array, Seen...> : std::false_type {};
+template <class... Seen>
+struct Owns<boost::json::string, Seen...> : std::false_type {};
 template <class T, std::size_t N, class... Seen>
 struct Owns<std::array<T, N>, Seen...> : Owns<T, Seen...> {};
 template <class T, std::size_t N, class... Seen>
@@ -79,7 +100,7 @@ class Fingerprint {
   void addType() {
     const std::string name = boost::core::type_name<T>();
     add(name);
-    if constexpr (!(std::is_same_v<T, Seen> || ...)) {
+    if constexpr (std::is_object_v<T> && !(std::is_same_v<T, Seen> || ...)) {
       add(sizeof(T));
       add(alignof(T));
       if constexpr (isDescribed<T>) {

@@ -125,7 +125,7 @@ class Mailbox {
     return n > 0;
   }
 
-  /// Whether take() would find a message, as far as this thread can see without the lock.
+  /// Whether take() would find a message or that it is closed, as far as this thread can see without the lock.
   [[nodiscard]] bool readable() const noexcept { return readable_.load(std::memory_order_relaxed); }
 
   /// As take(), for a consumer without turns: what it gets counts as handled. @return how many
@@ -167,6 +167,7 @@ class Mailbox {
       while (count_ > 0) dropped.push_back(Message::adopt(pop()));
       while (auto* put = line_.takeFirst()) settle(*put, Put::Closed, settled);
       while (auto* wait = handledWaits_.takeFirst()) settle(*wait, settled);
+      readable_.store(true, std::memory_order_relaxed);  // who looks for more looks no longer
       handled_ = enqueued_;
     }
     space_.notify_all();

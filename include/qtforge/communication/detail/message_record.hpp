@@ -151,7 +151,7 @@ class ReturnMessages {
   static bool onlyMemory(const MessageRecord& record) noexcept {
     if (!record.extras) return record.kind == PayloadKind::Json;
     const auto& extras = *record.extras;
-    if (extras.source || !extras.attachments.empty()) return false;
+    if (extras.source || !extras.attachments.empty() || extras.lease) return false;  // a library waits for its lease
     return record.kind == PayloadKind::Json || (record.kind == PayloadKind::Typed && extras.type->onlyMemory);
   }
 

@@ -39,12 +39,19 @@ class RecorderCore : public std::enable_shared_from_this<RecorderCore> {
       : patterns_(std::move(patterns)), executor_(std::move(executor)), store_(std::move(store)) {}
 
   /// Begins. @return nothing, or the errors of MessageBus::tap
+  /// What start() would refuse: for what must not be done in vain before.
+  static expected<void> check(const MessageBus& bus, const std::vector<std::string>& patterns, std::size_t capacity) {
+    if (!bus.at().core) return noRuntime();
+    if (patterns.empty()) return Error(Errc::InvalidArgument, "recorder: no pattern; `>` is all");
+    if (capacity == 0) return Error(Errc::InvalidArgument, "recorder: a capacity of 0 messages; give at least 1");
+    for (const auto& pattern : patterns)
+      if (auto valid = checkPattern(pattern); !valid) return valid;
+    return {};
+  }
+
   expected<void> start(const MessageBus& bus, std::size_t capacity) {
+    if (auto valid = check(bus, patterns_, capacity); !valid) return valid;
     const auto where = bus.at();
-    if (!where.core) return noRuntime();
-    if (patterns_.empty()) return Error(Errc::InvalidArgument, "recorder: no pattern; `>` is all");
-    for (const auto& pattern : patterns_)
-      if (auto valid = checkPattern(pattern); !valid) return valid.error();
     table_ = where.table;
     SubscribeArgs args;
     args.pattern = patterns_.size() == 1 ? std::string_view(patterns_.front()) : ">";

@@ -17,7 +17,7 @@ class AwaitedReply {
   ///   - the responder's own error
   static expected<Message> request(BusCore& bus, Client& client, PublishArgs& args, std::chrono::nanoseconds timeout) {
     AwaitedReply awaited;
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    const auto deadline = deadlineAfter(timeout);
     args.extras->deadline = deadline;
     const auto number = bus.request(client, args, true, {&awaited, &AwaitedReply::done});
     if (!number) return number.error();

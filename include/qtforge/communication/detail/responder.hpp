@@ -72,15 +72,16 @@ class HeldResponder {
   }
 
   std::int32_t answer(Arrival& arrival, ErrorSink sink) {
-    const Message request = arrival.message();
+    Message request = Message::adopt(nullptr);
     Error error;
     const auto code = guarded(sinkInto(error), [&]() -> expected<void> {
+      request = arrival.message();
       expected<void> sent;
       auto called = withPayload<T>(arrival, [&](const T& payload) { sent = reply(request, payload); });
       return called ? sent : called;
     });
     if (code == 0) return 0;
-    if (request.correlation() == 0) {  // only published: the failure is told as any handler's
+    if (!request.record() || request.correlation() == 0) {  // only published: the failure is told as any handler's
       sink(error);
       return code;
     }

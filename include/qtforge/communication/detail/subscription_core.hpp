@@ -210,7 +210,7 @@ class SubscriptionCore : private Deferred {
   ShardedCount delivered;
   std::atomic<std::uint64_t> mismatched{0};
   std::atomic<std::uint64_t> failed{0};
-  std::atomic<std::uint64_t> refused{0};  // direct calls not made: nested too deeply
+  std::atomic<std::uint64_t> refused{0};  // nested too deeply for a direct call or a filter, or not to be shown to a tap
 
  private:
   ~SubscriptionCore() {
@@ -232,6 +232,7 @@ class SubscriptionCore : private Deferred {
                                             " messages is full, and its handler waits for a handler of this thread");
     if (extras.yield) extras.yield->release(extras.yield->self);
     const auto put = mailbox_.putWithin(message, deadline);
+    wait.reset();
     if (extras.yield) extras.yield->acquire(extras.yield->self);
     return put;
   }
@@ -293,6 +294,7 @@ class SubscriptionCore : private Deferred {
   void tellReadable() {
     ThreadRecord& record = ThreadRecords::mine();
     if (record.callDepth == maxNestedCalls) {
+      if (toldLater_.exchange(true, std::memory_order_acq_rel)) return;
       retain();
       return defer(record);
     }
@@ -341,6 +343,7 @@ class SubscriptionCore : private Deferred {
 
   static void resumeTurn(Deferred* self) {
     auto* subscription = static_cast<SubscriptionCore*>(self);
+    subscription->toldLater_.store(false, std::memory_order_release);
     subscription->schedule();
     subscription->release();
   }
@@ -364,6 +367,7 @@ class SubscriptionCore : private Deferred {
   std::atomic<std::uint32_t> executorUses_{0};
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> detached_{false};
+  std::atomic<bool> toldLater_{false};  // deferred with tellReadable()
   std::atomic<LatencyHistogram*> latency_{nullptr};
 };
 

@@ -2,6 +2,7 @@
 // qtforge/utils/detail/abi.hpp: plain data that crosses between binaries: a task, an executor, an error sink.
 
 #include <qtforge/utils/detail/lease.hpp>
+#include <qtforge/utils/detail/task_memory.hpp>
 #include <qtforge/utils/error.hpp>
 
 #include <cstddef>
@@ -109,6 +110,9 @@ struct Callback {
 /// Owns a Task until it runs.
 class UniqueTask {
  public:
+  using allocator_type = TaskAllocator<void>;
+  [[nodiscard]] allocator_type get_allocator() const noexcept { return {}; }
+
   explicit UniqueTask(Task task) noexcept : task_(task) {}
   UniqueTask(UniqueTask&& other) noexcept : task_(std::exchange(other.task_, {})) {}
   UniqueTask& operator=(UniqueTask&&) = delete;

@@ -1,0 +1,66 @@
+#pragma once
+// qtforge/utils/detail/task_memory.hpp: memory for tasks that one thread posts and another runs.
+
+#include <qtforge/utils/config.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <new>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+/// Keeps some blocks for the next tasks. @par Thread safety  any thread.
+class TaskMemory {
+ public:
+  static void* take(std::size_t size) {
+    if (size > blockSize) return ::operator new(size);
+    for (auto& slot : spare()) {
+      void* block = slot.load(std::memory_order_relaxed);
+      if (block && slot.compare_exchange_strong(block, nullptr, std::memory_order_acq_rel, std::memory_order_relaxed))
+        return block;
+    }
+    return ::operator new(blockSize);
+  }
+
+  static void give(void* block, std::size_t size) noexcept {
+    if (size <= blockSize)
+      for (auto& slot : spare()) {
+        void* none = nullptr;
+        if (!slot.load(std::memory_order_relaxed) &&
+            slot.compare_exchange_strong(none, block, std::memory_order_acq_rel, std::memory_order_relaxed))
+          return;
+      }
+    ::operator delete(block);
+  }
+
+ private:
+  static constexpr std::size_t blockSize = 128;  // what Asio needs for a Task, on an executor of any kind
+  using Slots = std::array<std::atomic<void*>, 16>;
+
+  static Slots& spare() noexcept {
+    static constinit Slots slots{};  // reachable to the end: tasks may be posted by static destructors
+    return slots;
+  }
+};
+
+/// An allocator over TaskMemory, for Asio's operations.
+template <class T>
+class TaskAllocator {
+ public:
+  using value_type = T;
+
+  TaskAllocator() noexcept = default;
+  template <class U>
+  TaskAllocator(const TaskAllocator<U>&) noexcept {}
+
+  T* allocate(std::size_t count) {
+    static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+    return static_cast<T*>(TaskMemory::take(count * sizeof(T)));
+  }
+  void deallocate(T* block, std::size_t count) noexcept { TaskMemory::give(block, count * sizeof(T)); }
+
+  friend bool operator==(TaskAllocator, TaskAllocator) noexcept { return true; }
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail
