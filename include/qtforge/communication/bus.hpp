@@ -60,7 +60,8 @@ class MessageBus {
   ///   - Errc::InvalidTopic     with the offset of what is wrong
   ///   - Errc::ReservedTopic    below `qtforge`
   ///   - Errc::Overflow         a mailbox with OverflowPolicy::Fail was full, or Block ran out of time
-  ///   - Errc::WouldDeadlock    Block from the thread that would have to empty the mailbox
+  ///   - Errc::WouldDeadlock    Block from the thread that would have to empty the mailbox, or from a handler for which
+  ///                            the handler that would have to waits itself
   ///   - Errc::LimitExceeded    JSON nested deeper than maxPayloadDepth, or Direct handlers that publish to each other
   ///                            deeper than the stack allows
   ///   - Errc::ShuttingDown     the bus is ending
