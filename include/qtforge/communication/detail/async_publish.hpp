@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/communication/detail/async_publish.hpp: publishes that wait for places without a thread.
 
-#include <qtforge/communication/detail/bus_core.hpp>
+#include <qtforge/communication/detail/bus_publish.hpp>
 #include <qtforge/communication/detail/bus_operation.hpp>
 
 #include <list>

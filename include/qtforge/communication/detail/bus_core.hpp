@@ -1,5 +1,6 @@
 #pragma once
-// qtforge/communication/detail/bus_core.hpp: the bus itself: where publish happens.
+// qtforge/communication/detail/bus_core.hpp: the bus itself: its subscriptions, its end. What it does with a message
+// is in bus_publish.hpp.
 
 #include <qtforge/communication/detail/bus_operation.hpp>
 #include <qtforge/communication/detail/forked.hpp>
@@ -43,13 +44,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   enum class Authority { User, Library };
 
   /// @param failure  set to what goes wrong first: then false. The other receivers have the message.
-  bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure) {
-    bool refreshed = false;
-    const bool sent = publishReading(client, args, delivery, authority, failure, refreshed);
-    if (refreshed) [[unlikely]]
-      ThreadRecords::instance().reclaim();  // what was refreshed left something to free
-    return sent;
-  }
+  bool publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure);
 
   expected<SubscriptionCore*> subscribe(Client& client, const SubscribeArgs& args) {
     Rejected rejected(args);
@@ -152,31 +147,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   ///   - Errc::NoResponder    nobody that responds has subscribed the topic
   ///   - Errc::WouldDeadlock  `waits`, and this thread would have to go on for the answer to come
   ///   - the errors of publish
-  expected<std::uint64_t> request(Client& client, PublishArgs& args, bool waits, Reply reply) {
-    const auto number = requests_.add(client, reply);
-    const auto topic = RequestTable::topicOf(number);
-    auto& extras = *args.extras;
-    extras.replyTo = std::string_view(topic);
-    extras.correlation = number;
-    extras.waits = waits;
-    Delivery delivery;
-    Error failure;
-    bool sent = false;
-    try {
-      sent = publish(client, args, delivery, Authority::User, failure);
-    } catch (...) {  // its reply must not stay in the table
-      keepFirst(failure, caughtError());
-    }
-    if (extras.responders > 0) return number;  // one has it, or has answered already
-    if (sent && delivery.dropped > 0)
-      failure = Error(Errc::Overflow, "request: a mailbox on \"" + std::string(std::string_view(args.topic)) +
-                                          "\" is full and did not take it");
-    else if (sent)
-      failure = Error(Errc::NoResponder,
-                      "request: nobody responds to \"" + std::string(std::string_view(args.topic)) + "\"");
-    if (!requests_.forget(number)) return number;  // somebody answered by publishing to its reply topic
-    return failure;
-  }
+  expected<std::uint64_t> request(Client& client, PublishArgs& args, bool waits, Reply reply);
 
   /// Ends a request with an error. False if it has its answer.
   bool failRequest(std::uint64_t number, const Error& error) { return requests_.fail(number, error); }
@@ -244,44 +215,9 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     const SubscribeArgs* args;
   };
 
+  // What publish() does, and what its parts do. See bus_publish.hpp.
   bool publishReading(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure,
-                      bool& refreshed) {
-    const auto state = state_.load(std::memory_order_relaxed);
-    if (state & isClosed) return keepFirst(failure, endedError());
-    ThreadRecord& record = ThreadRecords::mine();
-    ReadSection reading(record);
-    const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
-                                             : index_.find(args.topic);
-    const std::string_view topic = entry ? std::string_view(entry->name) : std::string_view(args.topic);
-    if (!entry) [[unlikely]]
-      if (auto valid = checkTopic(topic); !valid) return keepFirst(failure, valid.error());
-    if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]]
-      return answer(client, topic, args, record, delivery, failure);
-
-    Passage passage(client, topic, args, record);
-    client.sent.add(1, record.number);
-    if (entry) entry->published.add(1, record.number);
-    if (state & isTapped) [[unlikely]]
-      showTaps(passage, record, args);
-    if (args.extras && args.extras->replyTo.size > 0) passage.message();  // if it cannot be made, nobody is to answer it
-    if (args.extras && args.extras->retain) {
-      retain(passage.message());
-      entry = index_.find(topic);  // who subscribed before that counts on this publisher
-    }
-    bool ok = true, grouped = false;
-    index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
-      if (subscription.group) [[unlikely]]
-        grouped = true;
-      else ok &= deliver(subscription, passage, record, args, delivery, failure);
-    });
-    if (grouped) [[unlikely]]
-      ok &= deliverToGroups(topic, entry, passage, record, args, delivery, failure);
-    if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
-      record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    if (entry && index_.stale(*entry)) [[unlikely]]
-      refreshed = refresh(*entry);
-    return ok;
-  }
+                      bool& refreshed);
 
   static expected<void> checkTap(const SubscribeArgs& args);
   // Queues the message for the taps that want it. See bus_taps.hpp.
@@ -289,91 +225,26 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   // The topic is that of a request's answer, or nobody's to publish to.
   bool answer(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record, Delivery& delivery,
-              Error& failure) {
-    const auto request = RequestTable::numberOf(topic);
-    if (request == 0) return keepFirst(failure, reservedError(topic));
-    client.sent.add(1, record.number);
-    PublishExtras extras;
-    if (!args.extras) args.extras = &extras;
-    args.extras->correlation = request;
-    Passage passage(client, topic, args, record);
-    if (state_.load(std::memory_order_relaxed) & isTapped) [[unlikely]]
-      showTaps(passage, record, args);
-    delivery.called += requests_.answer(request, passage.message());
-    return true;
-  }
+              Error& failure);
 
   bool deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
-               Delivery& delivery, Error& failure) {
-    auto* extras = args.extras;
-    if (extras && extras->retain && passage.message().record()->extras->retainedAs <= subscription.retainedUpTo) return true;
-    if (record.callDepth == maxNestedCalls && subscription.calledByPublishers()) [[unlikely]]
-      return refuseNested(subscription, delivery, failure);
-    if (subscription.filters() && !wants(subscription, passage, record, args)) return true;
-    if (!subscription.responds) return handOver(subscription, passage, record, args, delivery, failure);
-    if (extras && extras->waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
-      return keepFirst(failure, Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
-                                                            " would answer on this thread, which waits for the answer"));
-    const auto before = delivery.receivers();
-    const bool done = handOver(subscription, passage, record, args, delivery, failure);
-    if (extras) extras->responders += delivery.receivers() - before;
-    return done;
-  }
+               Delivery& delivery, Error& failure);
 
   // Anybody's code is called without the GIL, unless it is Python's.
   static const Yield* yieldFor(const SubscriptionCore& subscription, const PublishArgs& args) noexcept {
     return args.extras && !subscription.underGil() ? args.extras->yield : nullptr;
   }
 
-  static bool wants(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, const PublishArgs& args) {
-    const Yield* yield = yieldFor(subscription, args);
-    if (yield) yield->release(yield->self);
-    const bool wanted = subscription.wants(record, passage.arrival);
-    if (yield) yield->acquire(yield->self);
-    return wanted;
-  }
+  static bool wants(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, const PublishArgs& args);
 
   // One member of each group.
   bool deliverToGroups(std::string_view topic, const TopicEntry* entry, Passage& passage, ThreadRecord& record,
-                       PublishArgs& args, Delivery& delivery, Error& failure) {
-    MatchedMembers members;
-    index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
-      if (subscription.group) members.add(subscription);
-    });
-    bool ok = true;
-    Error refused;  // by a member; it does not matter once another takes the message
-    members.offerToEach(
-        [&](SubscriptionCore& member) {
-          const auto before = delivery.receivers();
-          deliver(member, passage, record, args, delivery, refused);
-          return delivery.receivers() != before;
-        },
-        [&](bool taken) {
-          if (!taken && refused.code() != Errc::Ok) ok = keepFirst(failure, refused);
-          refused = Error();
-        });
-    return ok;
-  }
+                       PublishArgs& args, Delivery& delivery, Error& failure);
 
   bool handOver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
-                Delivery& delivery, Error& failure) {
-    if (subscription.delivery == DeliveryMode::Queued)
-      return subscription.enqueue(record, passage.message(), args, delivery, failure);
-    const Yield* yield = yieldFor(subscription, args);
-    if (yield) yield->release(yield->self);
-    if (subscription.callDirect(record, passage.arrival)) ++delivery.called;
-    if (yield) yield->acquire(yield->self);
-    return true;
-  }
+                Delivery& delivery, Error& failure);
 
-  [[gnu::cold]] static bool refuseNested(SubscriptionCore& subscription, Delivery& delivery, Error& failure) {
-    subscription.refused.fetch_add(1, std::memory_order_relaxed);
-    ++delivery.dropped;
-    return keepFirst(failure, Error(Errc::LimitExceeded, subscription.describe() +
-                                                             ": direct handlers publish to each other " +
-                                                             std::to_string(maxNestedCalls) +
-                                                             " calls deep; make one of them Queued"));
-  }
+  [[gnu::cold]] static bool refuseNested(SubscriptionCore& subscription, Delivery& delivery, Error& failure);
 
   bool refresh(const TopicEntry& entry) {
     std::unique_lock lock(mutex_, std::try_to_lock);  // publishers never wait for it

@@ -163,10 +163,8 @@ inline expected<void> BusCore::drain(std::chrono::nanoseconds timeout, const Yie
   if (ThreadRecords::mine().callDepth > 0)
     return Error(Errc::WouldDeadlock, "drain: called from inside a handler, which it would wait for");
   const auto deadline = deadlineAfter(timeout);
-  if (yield) yield->release(yield->self);
-  auto done = drainUntil(deadline);
-  if (yield) yield->acquire(yield->self);
-  return done;
+  const Yielding yielding(yield);
+  return drainUntil(deadline);
 }
 
 inline expected<void> BusCore::drainUntil(std::chrono::steady_clock::time_point deadline) {

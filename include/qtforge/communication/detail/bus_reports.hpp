@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/communication/detail/bus_reports.hpp: what the bus tells of its handlers and mailboxes: to the log, and in messages.
 
-#include <qtforge/communication/detail/bus_core.hpp>
+#include <qtforge/communication/detail/bus_publish.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 

@@ -29,6 +29,23 @@ struct Yield {
   bool (*interrupted)(void* self) = nullptr;  // after release, asked now and then: whether to wait no longer; may be null
 };
 
+/// Lets go of it while it lives.
+class Yielding {
+ public:
+  /// @param yield  may be null
+  explicit Yielding(const Yield* yield) : yield_(yield) {
+    if (yield_) yield_->release(yield_->self);
+  }
+  Yielding(const Yielding&) = delete;
+  Yielding& operator=(const Yielding&) = delete;
+  ~Yielding() {
+    if (yield_) yield_->acquire(yield_->self);
+  }
+
+ private:
+  const Yield* yield_;
+};
+
 /// What most publishes do not need.
 struct PublishExtras {
   Text replyTo;

@@ -98,7 +98,7 @@ class HandlerCalls {
   /// cycle of such waits.
   void end(ThreadRecord& record, const Yield* yield) {
     if (tryDestroy()) return;
-    if (yield) yield->release(yield->self);
+    const Yielding yielding(yield);
     {
       std::unique_lock lock(ThreadRecords::instance().waitMutex());
       record.waitingFor = this;
@@ -112,7 +112,6 @@ class HandlerCalls {
     }
     ended().notify_all();  // a wait for this thread may no longer be part of a cycle
     tryDestroy();
-    if (yield) yield->acquire(yield->self);
   }
 
  private:

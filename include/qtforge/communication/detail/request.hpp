@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/communication/detail/request.hpp: a request whose caller waits for the answer.
 
-#include <qtforge/communication/detail/bus_core.hpp>
+#include <qtforge/communication/detail/bus_publish.hpp>
 
 #include <condition_variable>
 #include <mutex>
@@ -21,11 +21,8 @@ class AwaitedReply {
     args.extras->deadline = deadline;
     const auto number = bus.request(client, args, true, {&awaited, &AwaitedReply::done});
     if (!number) return number.error();
-    const Yield* yield = args.extras->yield;
-    if (yield) yield->release(yield->self);
-    auto result = awaited.wait(bus, *number, args, deadline, timeout);
-    if (yield) yield->acquire(yield->self);
-    return result;
+    const Yielding yielding(args.extras->yield);
+    return awaited.wait(bus, *number, args, deadline, timeout);
   }
 
  private:

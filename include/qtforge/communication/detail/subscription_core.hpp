@@ -230,10 +230,9 @@ class SubscriptionCore : private Deferred {
     if (record.callDepth > 0 && !wait.emplace(record, calls_))
       return Error(Errc::WouldDeadlock, describe() + ": its mailbox of " + std::to_string(mailbox_.capacity()) +
                                             " messages is full, and its handler waits for a handler of this thread");
-    if (extras.yield) extras.yield->release(extras.yield->self);
+    const Yielding yielding(extras.yield);
     const auto put = mailbox_.putWithin(message, deadline);
     wait.reset();
-    if (extras.yield) extras.yield->acquire(extras.yield->self);
     return put;
   }
 
