@@ -10,7 +10,8 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// Keeps some blocks for the next tasks. @par Thread safety  any thread.
+/// Keeps some blocks for the next tasks of this binary, until its static destructors run: when the process or its library
+/// ends. @par Thread safety  any thread, then too.
 class TaskMemory {
  public:
   static void* take(std::size_t size) {
@@ -24,7 +25,8 @@ class TaskMemory {
   }
 
   static void give(void* block, std::size_t size) noexcept {
-    if (size <= blockSize)
+    static const End end;
+    if (size <= blockSize && !ended().load(std::memory_order_relaxed))
       for (auto& slot : spare()) {
         void* none = nullptr;
         if (!slot.load(std::memory_order_relaxed) &&
@@ -38,9 +40,21 @@ class TaskMemory {
   static constexpr std::size_t blockSize = 128;  // what Asio needs for a Task, on an executor of any kind
   using Slots = std::array<std::atomic<void*>, 16>;
 
+  struct End {
+    ~End() {
+      ended().store(true, std::memory_order_relaxed);
+      for (auto& slot : spare()) ::operator delete(slot.exchange(nullptr, std::memory_order_acq_rel));
+    }
+  };
+
+  // Never destroyed: static destructors post too.
   static Slots& spare() noexcept {
-    static constinit Slots slots{};  // reachable to the end: tasks may be posted by static destructors
+    static constinit Slots slots{};
     return slots;
+  }
+  static std::atomic<bool>& ended() noexcept {
+    static constinit std::atomic<bool> flag{false};
+    return flag;
   }
 };
 
