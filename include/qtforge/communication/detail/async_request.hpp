@@ -93,9 +93,7 @@ class RequestOperation final : public PublishOperation {
   void allSettled(Outcome) override {}  // what counts is the answer
 
   void late() {
-    forget(Error(Errc::TimedOut,
-                 "request: no answer on \"" + topic_ + "\" within " +
-                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count()) + " ms"));
+    forget(noAnswerError(topic_, timeout_));
   }
 
   // False: it has its answer, or is getting it.

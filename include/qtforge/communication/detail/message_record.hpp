@@ -109,7 +109,7 @@ inline void freeReturned(ThreadRecord& record) {
   while (dead) destroyRecord(std::exchange(dead, dead->next));
 }
 
-/// Frees what was left to any thread: once messages come no longer thick.
+/// Frees what has been left to any thread so far: for a consumer that has nothing more to do.
 inline void freeAllReturned() {
   ThreadRecords::instance().forEach([](ThreadRecord& record) { freeReturned(record); });
 }

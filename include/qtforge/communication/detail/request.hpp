@@ -43,9 +43,7 @@ class AwaitedReply {
     if (!waitUntil(lock, deadline, args.extras->yield)) {
       lock.unlock();
       if (bus.forgetRequest(number))
-        return Error(Errc::TimedOut,
-                     "request: no answer on \"" + std::string(std::string_view(args.topic)) + "\" within " +
-                         std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()) + " ms");
+        return noAnswerError(args.topic, timeout);
       lock.lock();
       changed_.wait(lock, [&] { return done_; });  // it is being told
     }

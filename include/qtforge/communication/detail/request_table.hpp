@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <charconv>
+#include <chrono>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -15,6 +16,13 @@
 namespace qtforge::inline QTFORGE_ABI::detail {
 
 inline constexpr std::string_view replyPrefix = "qtforge.reply.";
+
+/// What a request gets that was not answered in time.
+inline Error noAnswerError(std::string_view topic, std::chrono::nanoseconds timeout) {
+  return Error(Errc::TimedOut,
+               "request: no answer on \"" + std::string(topic) + "\" within " +
+                   std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()) + " ms");
+}
 
 /// Where the answer of a request goes; called once, on any thread.
 struct Reply {
