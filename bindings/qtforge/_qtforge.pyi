@@ -142,6 +142,7 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Message], object] | None = None,
     ) -> Subscription: ...
     @overload
     def subscribe(
@@ -157,6 +158,7 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Any], object] | None = None,
     ) -> Subscription: ...
     @overload
     def respond(
@@ -172,6 +174,7 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Message], object] | None = None,
     ) -> Subscription: ...
     @overload
     def respond(
@@ -187,6 +190,7 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Any], object] | None = None,
     ) -> Subscription: ...
     def tap(
         self,
@@ -197,6 +201,7 @@ class MessageBus:
         capacity: SupportsIndex = 65536,
         policy: Literal["drop_oldest", "drop_newest", "latest"] = "drop_oldest",
         owner: object = None,
+        filter: Callable[[Message], object] | None = None,
     ) -> Subscription: ...
     @overload
     def request(

@@ -32,9 +32,10 @@ struct Bridge {
   /// @param replyTo  str or null, @param headers  dict or null, @param retain  whether late subscribers get it
   /// @return int: how many subscriptions it reached
   PyObject* (*publish)(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers, int retain);
-  /// @param options  dict or null: envelope (bool), delivery ("queued" | "direct"), capacity (int),
+  /// @param options  dict or null, what is unknown in it being ignored: envelope (bool), delivery ("queued" | "direct"), capacity (int),
   ///                 policy ("block" | "drop_oldest" | "drop_newest" | "fail" | "latest"), block_timeout (float, s),
-  ///                 owner (object), group (str), retained (bool), responds (bool: its results answer requests)
+  ///                 owner (object), group (str), retained (bool), responds (bool: its results answer requests),
+  ///                 filter (callable or None: asked on the publisher's thread, see knowsOption)
   /// @return int: the subscription's number
   PyObject* (*subscribe)(PyObject* pattern, PyObject* handler, PyObject* options);
   /// Waits, the GIL released, for a call on another thread. @return True if it was subscribed
@@ -79,9 +80,12 @@ struct Bridge {
 
   /// Shows a handler what is published, each as a Message.
   /// @param options  dict or null: every (int), capacity (int), policy ("drop_oldest" | "drop_newest" | "latest"),
-  ///                 owner (object)
+  ///                 owner (object), filter (callable or None)
   /// @return int: the subscription's number
   PyObject* (*tap)(PyObject* pattern, PyObject* handler, PyObject* options);
+
+  /// Whether subscribe and tap read an option of that name which not all hosts do: "filter". Null in those that read none.
+  int (*knowsOption)(const char* name);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

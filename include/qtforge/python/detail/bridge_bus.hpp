@@ -83,6 +83,8 @@ inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObjec
   if (!PyCallable_Check(handler))
     return PyErr_Format(PyExc_TypeError, "handler: a callable expected, not %s", Py_TYPE(handler)->tp_name);
   args.pattern = *text;
+  PyObject* filter = nullptr;
+  if (!given.callable("filter", filter)) return nullptr;
 
   auto* interpreter = Interpreter::find();
   auto plugin = callingPlugin(gil);
@@ -91,9 +93,8 @@ inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObjec
   PyObject* owner = given.find("owner");
   if (!owner || owner == Py_None) owner = self ? self : plugin ? plugin->object.get() : nullptr;
 
-  auto* held = new PythonHandler(handler, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
-  args.handler = static_cast<DeliveryMode>(args.delivery) == DeliveryMode::Direct ? &PythonHandler::direct
-                                                                                   : &PythonHandler::queued;
+  auto* held = new PythonHandler(handler, filter, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
+  args.handler = &held->table(static_cast<DeliveryMode>(args.delivery));
   args.self = held;
   args.executor = (plugin && plugin->lane ? *plugin->lane : interpreter->sharedLane()).executor();
   Error error;
@@ -118,6 +119,8 @@ inline PyObject* bridgeTap(PyObject* pattern, PyObject* handler, PyObject* optio
   if (!readTapOptions(given, args)) return nullptr;
   return subscribeCallable(args, pattern, handler, given, true, gil);
 }
+
+inline int bridgeKnowsOption(const char* name) { return std::string_view(name) == "filter"; }
 
 inline PyObject* bridgeUnsubscribe(std::uint64_t subscription) {
   const auto taken = PythonSubscriptions::instance().takeOne(subscription);

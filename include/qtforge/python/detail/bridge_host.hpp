@@ -45,7 +45,8 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgePluginDescription>::call,
                                 &Guarded<&bridgeRequest>::call,
                                 &Guarded<&bridgeClearRetained>::call,
-                                &Guarded<&bridgeTap>::call};
+                                &Guarded<&bridgeTap>::call,
+                                &bridgeKnowsOption};
   return table;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/detail/python_handler.hpp: a Python callable as a subscription's handler: where it is called, with what.
 
+#include <qtforge/communication/subscription.hpp>
 #include <qtforge/python/convert.hpp>
 #include <qtforge/python/detail/interpreter.hpp>
 
@@ -52,18 +53,25 @@ using Answer = expected<void> (*)(const Message& request, const expected<Ref>& r
 /// A Python callable as the handler of a subscription.
 class PythonHandler {
  public:
+  /// @param filter  what says which messages the callable gets; null: all
   /// @param answer  for a responder, else null
-  PythonHandler(PyObject* callable, PyObject* owner, bool envelope, Answer answer, std::shared_ptr<PluginContext> plugin)
+  PythonHandler(PyObject* callable, PyObject* filter, PyObject* owner, bool envelope, Answer answer,
+                std::shared_ptr<PluginContext> plugin)
       : callable_(Ref::borrow(callable)),
+        filter_(Ref::borrow(filter)),
         owner_(Ref::borrow(owner)),
         envelope_(envelope),
         answer_(answer),
         plugin_(std::move(plugin)) {}
 
-  static const qtforge::detail::HandlerTable queued;
-  static const qtforge::detail::HandlerTable direct;
+  /// How the bus calls this one.
+  [[nodiscard]] const qtforge::detail::HandlerTable& table(DeliveryMode delivery) const noexcept {
+    return tables[delivery == DeliveryMode::Direct][filter_.get() != nullptr];
+  }
 
  private:
+  static const qtforge::detail::HandlerTable tables[2][2];  // whether Direct, whether filtered
+
   static void destroy(void* self) { delete static_cast<PythonHandler*>(self); }
 
   // Queued: the GIL and the plugin's mark are taken once for a batch.
@@ -81,6 +89,22 @@ class PythonHandler {
     return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, gil);
   }
 
+  // On the publisher's thread.
+  static std::int32_t accepts(void* self, Arrival* arrival, bool* wanted, qtforge::detail::ErrorSink sink) {
+    auto& handler = *static_cast<PythonHandler*>(self);
+    const Gil gil;
+    const PluginScope scope(handler.plugin_.get());
+    return qtforge::detail::guarded(sink, [&]() -> expected<void> {
+      const Ref argument = handler.argumentOf(*arrival, gil);
+      const Ref answer = Ref::steal(
+          argument ? orStay([&] { return PyObject_CallOneArg(handler.filter_.get(), argument.get()); }) : nullptr);
+      const int truth = answer ? orStay([&] { return PyObject_IsTrue(answer.get()); }) : -1;
+      if (truth < 0) return takePythonError("Python filter", gil, Errc::HandlerFailed);
+      *wanted = truth == 1;
+      return {};
+    });
+  }
+
   static void* letGo() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
   static void takeBack(void* held) {
     orStay([&] { PyEval_RestoreThread(static_cast<PyThreadState*>(held)); });
@@ -90,8 +114,12 @@ class PythonHandler {
     return qtforge::detail::guarded(sink, [&]() -> expected<void> { return call(arrival, gil); });
   }
 
+  Ref argumentOf(Arrival& arrival, const Gil& gil) const {
+    return envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
+  }
+
   expected<void> call(Arrival& arrival, const Gil& gil) {
-    const Ref argument = envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
+    const Ref argument = argumentOf(arrival, gil);
     Ref result;
     if (argument)
       result = Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
@@ -105,15 +133,17 @@ class PythonHandler {
   }
 
   SharedRef callable_;
+  SharedRef filter_;  // or null
   SharedRef owner_;  // keeps its address from being another's
   const bool envelope_;
   const Answer answer_;
   std::shared_ptr<PluginContext> plugin_;
 };
 
-inline constexpr qtforge::detail::HandlerTable PythonHandler::queued{&callInBatch, &batch,    &destroy,
-                                                                     true,         &letGo, &takeBack};
-inline constexpr qtforge::detail::HandlerTable PythonHandler::direct{&callDirect, nullptr, &destroy,
-                                                                     true,        &letGo,  &takeBack};
+inline constexpr qtforge::detail::HandlerTable PythonHandler::tables[2][2]{
+    {{&callInBatch, &batch, &destroy, true, &letGo, &takeBack},
+     {&callInBatch, &batch, &destroy, true, &letGo, &takeBack, &accepts}},
+    {{&callDirect, nullptr, &destroy, true, &letGo, &takeBack},
+     {&callDirect, nullptr, &destroy, true, &letGo, &takeBack, &accepts}}};
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail
