@@ -14,6 +14,11 @@ constexpr std::array<const char*, 11> subscribeNames{"pattern",       "handler",
                                                      "block_timeout", "owner",   "group",    "retained", "filter"};
 SubscribeSignature subscribeSignature{"subscribe", subscribeNames, 2, 2};
 SubscribeSignature respondSignature{"respond", subscribeNames, 2, 2};
+Signature<9> receiverSignature{
+    "receiver",
+    {"pattern", "envelope", "capacity", "policy", "block_timeout", "owner", "group", "retained", "filter"},
+    1,
+    1};
 Signature<4> requestSignature{"request", {"topic", "payload", "timeout", "envelope"}, 2, 2};
 Signature<7> tapSignature{"tap", {"handler", "pattern", "every", "capacity", "policy", "owner", "filter"}, 2, 1};
 Signature<1> drainSignature{"drain", {"timeout"}, 1, 0};
@@ -86,10 +91,10 @@ bool hostTakesFilter(const std::array<PyObject*, N>& given) {
   return false;
 }
 
-/// What was given of the options of subscribe, respond or tap, for the host to check. Null with a Python error set.
+/// What was given of the options of subscribe, respond, receiver or tap, from the one at `first` on, for the host to check.
+/// Null with a Python error set.
 template <std::size_t N>
-Ref optionsOf(const Signature<N>& signature, const std::array<PyObject*, N>& given) {
-  constexpr std::size_t first = 2;
+Ref optionsOf(const Signature<N>& signature, const std::array<PyObject*, N>& given, std::size_t first = 2) {
   if (!hostTakesFilter(given)) return nullptr;
   Ref options(PyDict_New());
   for (std::size_t i = first; options && i < given.size(); ++i)
@@ -126,6 +131,18 @@ PyObject* subscribe(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject
 
 PyObject* respond(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   return subscribeBy(respondSignature, args, count, keywords);
+}
+
+PyObject* receiver(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 9> given;
+  if (!receiverSignature.bind(args, count, keywords, given)) return nullptr;
+  PyObject* pattern = given[0];
+  if (!PyUnicode_Check(pattern)) return raiseType("receiver", "pattern", "str", pattern), nullptr;
+  if (!bridgeUpTo(offsetof(python::Bridge, awaitMessage) + sizeof(python::Bridge::awaitMessage),
+                  "this host was built with an older qtforge, which has no receivers; build it anew"))
+    return nullptr;
+  const Ref options = optionsOf(receiverSignature, given, 1);
+  return options ? newReceiver(pattern, options.get()) : nullptr;
 }
 
 PyObject* tap(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
@@ -231,6 +248,13 @@ PyMethodDef methods[] = {
      "block_timeout=5.0, owner=None, group='', retained=True, filter=None)\n--\n\n"
      "Answers requests on topics that match a pattern with what a function returns.\n\n"
      "What it raises is raised by the requester's `request`. Arguments and errors as `subscribe`.\n"},
+    {"receiver", method(receiver), METH_FASTCALL | METH_KEYWORDS,
+     "receiver($self, pattern, *, envelope=False, capacity=65536, policy='block', block_timeout=5.0, owner=None, "
+     "group='', retained=True, filter=None)\n--\n\n"
+     "Queues what is published to topics that match a pattern until it is received.\n\n"
+     "Arguments and errors as `subscribe`; `envelope` has whole Messages received.\n\n"
+     "Returns:\n"
+     "    The Receiver. It ends when it is dropped, unlike a subscription with a handler.\n"},
     {"tap", method(tap), METH_FASTCALL | METH_KEYWORDS,
      "tap($self, handler, pattern='>', *, every=1, capacity=65536, policy='drop_oldest', owner=None, filter=None)\n--\n\n"
      "Shows a handler what is published, for tools that look on.\n\n"
@@ -290,7 +314,8 @@ constexpr const char* documentation = "The message bus of the process: `MessageB
 
 PyObject* makeMessageBusType() {
   if (!publishSignature.intern() || !subscribeSignature.intern() || !drainSignature.intern() ||
-      !respondSignature.intern() || !requestSignature.intern() || !tapSignature.intern())
+      !respondSignature.intern() || !requestSignature.intern() || !tapSignature.intern() ||
+      !receiverSignature.intern())
     return nullptr;
   static PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>(documentation)},

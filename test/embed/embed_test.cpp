@@ -433,6 +433,24 @@ BOOST_AUTO_TEST_CASE(a_python_filter_is_asked_on_the_publishers_thread) {
                                      "assert len(heard) == 75 and all(n % 2 for n in heard)\n").has_value());
 }
 
+BOOST_AUTO_TEST_CASE(what_cpp_publishes_wakes_a_coroutine_and_a_thread_of_python) {
+  PythonExecutor executor;
+  std::jthread publisher([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      MessageBus::instance().publish("embed.received", 5);
+      std::this_thread::yield();
+    }
+  });
+  BOOST_TEST(executor.execute(R"(
+import asyncio, qtforge
+bus = qtforge.MessageBus.instance()
+with bus.receiver("embed.received", policy="drop_oldest", capacity=2) as receiver:
+    for _ in range(100):
+        assert receiver.receive(30) == 5
+        assert asyncio.run(asyncio.wait_for(receiver.areceive(), 30)) == 5
+)").has_value());
+}
+
 BOOST_AUTO_TEST_CASE(unloading_while_messages_flood_in_neither_hangs_nor_crashes) {
   std::atomic<bool> stop{false};
   std::thread flood([&] {

@@ -109,7 +109,10 @@ def test_a_responder_that_filters_a_request_out_does_not_respond(bus):
 def test_a_tap_can_filter_and_samples_what_passes(bus):
     seen = []
     tap = bus.tap(
-        lambda message: seen.append(message.payload), "filter.tapped", every=2, filter=lambda message: message.payload > 2
+        lambda message: seen.append(message.payload),
+        "filter.tapped",
+        every=2,
+        filter=lambda message: message.payload > 2,
     )
     for n in range(8):
         bus.publish("filter.tapped", n)

@@ -86,6 +86,21 @@ struct Bridge {
 
   /// Whether subscribe and tap read an option of that name which not all hosts do: "filter". Null in those that read none.
   int (*knowsOption)(const char* name);
+
+  /// Queues what is published until it is received. The functions of subscriptions take its number too.
+  /// @param wake     called without arguments, on any thread, as awaitMessage says
+  /// @param options  as subscribe, but delivery and responds
+  /// @return int: its number
+  PyObject* (*receiver)(PyObject* pattern, PyObject* wake, PyObject* options);
+  /// Waits, the GIL released, for a message. @param seconds  less than 0: without a limit
+  /// @param ended    what to return when the receiver has ended; null: that is an error
+  /// @return the oldest message, as handlers get it
+  PyObject* (*receive)(std::uint64_t receiver, double seconds, PyObject* ended);
+  /// @return the oldest message, `none` if there is none
+  PyObject* (*tryReceive)(std::uint64_t receiver, PyObject* none);
+  /// Has `wake` called, once, when there is a message or the receiver ends.
+  /// @return True if that is so already, and perhaps no call comes; False
+  PyObject* (*awaitMessage)(std::uint64_t receiver);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

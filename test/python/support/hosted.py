@@ -31,6 +31,10 @@ FUNCTIONS = [
     ("clear_retained", (object_, object_)),
     ("tap", (object_, object_, object_, object_)),
     ("knows_option", (ctypes.c_int, ctypes.c_char_p)),
+    ("receiver", (object_, object_, object_, object_)),
+    ("receive", (object_, number, ctypes.c_double, maybe)),
+    ("try_receive", (object_, number, object_)),
+    ("await_message", (object_, number)),
 ]
 PROTOTYPES = [(name, ctypes.PYFUNCTYPE(*types)) for name, types in FUNCTIONS]
 
@@ -49,6 +53,10 @@ RESULTS = {
     "clear_retained": 2,
     "tap": 43,
     "knows_option": 1,
+    "receiver": 44,
+    "receive": "received",
+    "try_receive": "there",
+    "await_message": True,
     "plugin_state": 3,
     "plugin_load": 1,
     "plugin_info": {"name": "n", "version": "1", "description": "", "author": "", "state": 2, "object": None},

@@ -2,6 +2,7 @@
 // qtforge/python/detail/bridge_bus.hpp: the bus for Python: subscriptions, and what is asked of the bus itself.
 
 #include <qtforge/python/detail/bridge_publish.hpp>
+#include <qtforge/python/detail/python_receiver.hpp>
 #include <qtforge/python/detail/subscribe_options.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
@@ -13,6 +14,7 @@ class PythonSubscriptions {
     void* handle = nullptr;
     const void* owner = nullptr;
     const PluginContext* plugin = nullptr;
+    PythonReceiver::Share receiver = {};  // owns the handle; null for a subscription with a handler
   };
 
   static PythonSubscriptions& instance() {
@@ -22,7 +24,7 @@ class PythonSubscriptions {
 
   std::uint64_t add(Entry entry) {
     std::lock_guard lock(mutex_);
-    entries_.emplace(++last_, entry);
+    entries_.emplace(++last_, std::move(entry));
     return last_;
   }
 
@@ -51,6 +53,13 @@ class PythonSubscriptions {
     return taken;
   }
 
+  /// Null for one that has ended or has a handler.
+  [[nodiscard]] PythonReceiver::Share receiver(std::uint64_t number) const {
+    std::lock_guard lock(mutex_);
+    const auto found = entries_.find(number);
+    return found == entries_.end() ? nullptr : found->second.receiver;
+  }
+
   /// Ends them; waits for running calls, the GIL released meanwhile.
   static void end(const std::vector<Entry>& taken);
 
@@ -72,7 +81,7 @@ inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
   for (const auto& entry : taken) {
     GilYield gil;
     root().bus->unsubscribe(entry.handle, &gil.yield);
-    root().bus->releaseSubscription(entry.handle);
+    if (!entry.receiver) root().bus->releaseSubscription(entry.handle);
   }
 }
 
