@@ -219,7 +219,8 @@ PyMethodDef methods[] = {
      "Raises:\n"
      "    TypeError, ValueError: a part of the payload has no counterpart; the message names its place.\n"
      "    TopicError: not a topic, with the offset of what is wrong; or a topic of the library.\n"
-     "    BusError: a mailbox was full, waiting for it would never end, or the process is ending.\n"},
+     "    BusError: a mailbox was full, waiting for it would never end, or the process is ending.\n"
+     "    Error: with the code LIMIT_EXCEEDED, it was not retained, since 65,536 other topics have a message.\n"},
     {"subscribe", method(subscribe), METH_FASTCALL | METH_KEYWORDS,
      "subscribe($self, pattern, handler, *, envelope=False, delivery='queued', capacity=65536, policy='block', "
      "block_timeout=5.0, owner=None, group='', retained=True, filter=None)\n--\n\n"

@@ -252,10 +252,13 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return lock.owns_lock();
   }
 
-  void retain(const Message& message) {
-    Message before = Message::adopt(nullptr);  // freed after the lock
-    std::lock_guard lock(retained_.mutex());
-    before = retained_.keep(message);
+  bool retain(const Message& message, Error& failure) {
+    std::optional<Message> before;  // freed after the lock
+    {
+      std::lock_guard lock(retained_.mutex());
+      before = retained_.keep(message);
+    }
+    return before || keepFirst(failure, notRetainedError(message.topic()));
   }
 
   // False if the bus has ended.
@@ -297,6 +300,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   static Error reservedError(std::string_view topic) {
     return Error(Errc::ReservedTopic, "topic \"" + std::string(topic) +
                                           "\": qtforge and what is below it belong to the library; use another name");
+  }
+
+  static Error notRetainedError(std::string_view topic) {
+    return Error(Errc::LimitExceeded, "topic \"" + std::string(topic) + "\": its message is not retained, since " +
+                                          std::to_string(maxRetainedTopics) +
+                                          " others are; let some go with clearRetained");
   }
 
   expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);

@@ -33,11 +33,11 @@ inline bool BusCore::publishReading(Client& client, PublishArgs& args, Delivery&
   if (state & isTapped) [[unlikely]]
     showTaps(passage, record, args);
   if (args.extras && args.extras->replyTo.size > 0) passage.message();  // if it cannot be made, nobody is to answer it
+  bool ok = true, grouped = false;
   if (args.extras && args.extras->retain) {
-    retain(passage.message());
+    ok = retain(passage.message(), failure);
     entry = index_.find(topic);  // who subscribed before that counts on this publisher
   }
-  bool ok = true, grouped = false;
   index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
     if (subscription.group) [[unlikely]]
       grouped = true;
