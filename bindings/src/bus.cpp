@@ -282,7 +282,8 @@ PyMethodDef methods[] = {
      "Returns:\n"
      "    The answer's payload.\n\n"
      "Raises:\n"
-     "    BusError: nobody responds to that topic (at once), or the responder would have to run on this thread.\n"
+     "    BusError: at once, where nobody responds to that topic, or where the answer would have to wait for this thread:\n"
+     "        to run on it, or for a responder that waits, directly or through others, for an answer from it.\n"
      "    Timeout: no answer came in time.\n"
      "    Error: what the responder gave or raised.\n"},
     {"clear_retained", method(clearRetained), METH_O,

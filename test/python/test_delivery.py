@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
 import pytest
+import qtforge
 from qtforge.errors import BusError, Error, ErrorCode, Timeout, TopicError
 
 
@@ -63,6 +65,40 @@ def test_a_responder_that_is_too_slow_is_a_timeout(bus):
     release.set()
     bus.drain()
     responder.unsubscribe()
+
+
+def test_requests_in_a_circle_between_lanes_are_an_error_at_once(bus, plugin_folder):
+    source = """
+        from qtforge import BusError, MessageBus
+        from qtforge.core import IPlugin
+
+        class Sample(IPlugin):
+            def initialize(self):
+                bus, self.codes = MessageBus.instance(), []
+                bus.respond("circle.{me}.ask", self.ask)
+                bus.respond("circle.{me}.other", lambda v: v)
+
+            def ask(self, topics):
+                try:
+                    return MessageBus.instance().request(topics[0], topics[1:], timeout=60)
+                except BusError as error:
+                    self.codes.append(error.code.name)
+                    return "refused"
+        """
+    with contextlib.ExitStack() as loaded:
+        one, two = (
+            loaded.enter_context(
+                qtforge.load(str(plugin_folder("circle_" + me, source.replace("{me}", me), lane="own")))
+            )
+            for me in ("one", "two")
+        )
+        one.initialize()
+        two.initialize()
+        assert bus.request("circle.one.ask", ["circle.two.other", 1], timeout=60) == [1]
+        # The lane of the first waits for the second, whatever the second wants of it.
+        for back in ("circle.one.ask", "circle.one.other"):
+            assert bus.request("circle.one.ask", ["circle.two.ask", back], timeout=60) == "refused"
+        assert (one.object.codes, two.object.codes) == ([], ["WOULD_DEADLOCK"] * 2)
 
 
 def test_a_request_from_the_responders_own_thread_is_an_error_not_a_hang(bus):

@@ -6,6 +6,7 @@
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -375,6 +376,83 @@ BOOST_AUTO_TEST_CASE(a_responder_that_would_have_to_run_on_the_waiting_thread_is
   }).value();
   BOOST_TEST(bus.request("test.self", 1).has_value());
   BOOST_TEST((inside == Errc::WouldDeadlock));
+}
+
+namespace {
+
+/// Responders on threads of their own that ask others before they answer.
+struct Askers {
+  const MessageBus& bus = MessageBus::instance();
+  boost::asio::thread_pool threads[3]{boost::asio::thread_pool(1), boost::asio::thread_pool(1), boost::asio::thread_pool(1)};
+  std::atomic<int> refused{0};
+  std::vector<Subscription> responders;
+
+  ~Askers() {
+    responders.clear();
+    for (auto& thread : threads) thread.join();
+  }
+
+  void add(int thread, std::string topic, std::string next) {
+    auto asks = [this, next](const json::value& v) -> expected<Message> {
+      auto answer = bus.request(next, v, std::chrono::minutes(1));
+      if (!answer && answer.error() == Errc::WouldDeadlock) ++refused;
+      return answer;
+    };
+    responders.push_back(bus.respond(topic, boost::asio::bind_executor(threads[thread], asks)).value());
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(requests_in_a_circle_are_an_error_at_once) {
+  Askers askers;
+  askers.add(0, "test.circle.a", "test.circle.b");
+  askers.add(1, "test.circle.b", "test.circle.c");
+  askers.add(2, "test.circle.c", "test.circle.a");
+  const auto begin = std::chrono::steady_clock::now();
+  const Error error = askers.bus.request("test.circle.a", 1, std::chrono::minutes(1)).error();
+  BOOST_TEST((error == Errc::WouldDeadlock));
+  BOOST_TEST((error.message().find("request: subscription \"test.circle.") != std::string::npos));
+  BOOST_TEST(askers.refused > 0);  // whoever closed the circle
+  BOOST_TEST(askers.bus.drain().has_value());
+  BOOST_TEST((std::chrono::steady_clock::now() - begin < std::chrono::seconds(30)));
+}
+
+BOOST_AUTO_TEST_CASE(requests_that_meet_in_a_circle_all_end) {
+  Askers askers;
+  askers.add(0, "test.meet.a", "test.meet.b");
+  askers.add(1, "test.meet.b", "test.meet.a");
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::thread> threads;
+  std::atomic<int> told{0};
+  for (const char* topic : {"test.meet.a", "test.meet.b"})
+    threads.emplace_back([&, topic] {
+      for (int i = 0; i < 200; ++i) told += askers.bus.request(topic, i, std::chrono::minutes(1)).error() == Errc::WouldDeadlock;
+    });
+  for (auto& thread : threads) thread.join();
+  BOOST_TEST(told == 400);
+  BOOST_TEST((std::chrono::steady_clock::now() - begin < std::chrono::seconds(30)));
+}
+
+BOOST_AUTO_TEST_CASE(a_circle_of_which_another_may_answer_is_none) {
+  Askers askers;
+  std::atomic<int> answered{0};
+  askers.responders.push_back(askers.bus.respond("test.other", boost::asio::bind_executor(askers.threads[1], [&](const json::value&) {
+    if (askers.bus.request("test.first", 2, std::chrono::minutes(1))) ++answered;
+    return 0;
+  })).value());
+  askers.responders.push_back(askers.bus.respond("test.other", boost::asio::bind_executor(askers.threads[2], [](const json::value&) {
+    return 1;
+  })).value());
+  askers.responders.push_back(askers.bus.respond("test.first", boost::asio::bind_executor(askers.threads[0], [&](const json::value& v) {
+    if (v.as_int64() == 1 && askers.bus.request("test.other", 1, std::chrono::minutes(1))) ++answered;
+    return 0;
+  })).value());
+  for (int i = 1; i <= 50; ++i) {
+    BOOST_TEST(askers.bus.request("test.first", 1, std::chrono::minutes(1)).has_value());
+    BOOST_TEST(askers.bus.drain().has_value());
+    BOOST_TEST(answered == 2 * i);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_direct_responder_answers_inside_the_request) {

@@ -184,7 +184,10 @@ class MessageBus {
   /// @return the answer, or
   ///   - Errc::NoResponder   at once, when nobody responds to that topic
   ///   - Errc::TimedOut      no answer came in time; a later one is dropped
-  ///   - Errc::WouldDeadlock the responder would have to run on this thread, or this is one of its handlers
+  ///   - Errc::WouldDeadlock the responder would have to run on this thread, this is one of its handlers, or it waits,
+  ///                         directly or through others, for an answer of the handler that asks. In a circle of requests
+  ///                         one gets this at once; who had it already may handle it still. Not seen are circles through
+  ///                         several responders, and those that close through another handler of a C++ thread
   ///   - Errc::ShuttingDown, and the errors of publish
   ///   - what the responder gave: its Error, or Errc::HandlerFailed with what it threw
   /// @par Blocking  until the answer, at most `timeout`.

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/lane.hpp: a thread on which plugins' Python runs, one step at a time.
 
+#include <qtforge/communication/detail/thread_record.hpp>
 #include <qtforge/python/python_error.hpp>
 #include <qtforge/utils/runtime.hpp>
 
@@ -106,11 +107,14 @@ class Lane {
 
   void run() {
     current_ = this;
+    auto& record = qtforge::detail::ThreadRecords::mine();
+    record.serves.store(this, std::memory_order_relaxed);
     const PyGILState_STATE state = PyGILState_Ensure();  // kept: a fresh one at each step would cost 20 times as much
     PyThreadState* thread = PyEval_SaveThread();
     context_.run();
     PyEval_RestoreThread(thread);
     PyGILState_Release(state);
+    record.serves.store(nullptr, std::memory_order_relaxed);
     current_ = nullptr;
   }
 

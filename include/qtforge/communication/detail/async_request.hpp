@@ -19,7 +19,7 @@ class RequestOperation final : public PublishOperation {
     args.extras->later = operation.get();
     args.extras->deadline = operation->deadline_;
     operation->retain();  // for the reply
-    const auto number = bus->request(client, args, false, {operation.get(), &RequestOperation::reply});
+    const auto number = bus->request(client, args, {operation.get(), &RequestOperation::reply});
     if (!number) operation->release();
     operation->begun({}, Error());
     if (!number) return number.error();

@@ -145,9 +145,9 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   ///
   /// @return the request's number, or
   ///   - Errc::NoResponder    nobody that responds has subscribed the topic
-  ///   - Errc::WouldDeadlock  `waits`, and this thread would have to go on for the answer to come
+  ///   - Errc::WouldDeadlock  PublishExtras::wait, and this thread would have to go on for the answer to come
   ///   - the errors of publish
-  expected<std::uint64_t> request(Client& client, PublishArgs& args, bool waits, Reply reply);
+  expected<std::uint64_t> request(Client& client, PublishArgs& args, Reply reply);
 
   /// Ends a request with an error. False if it has its answer.
   bool failRequest(std::uint64_t number, const Error& error) { return requests_.fail(number, error); }

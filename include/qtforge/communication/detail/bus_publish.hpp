@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/communication/detail/bus_publish.hpp: where publish happens, and requests.
 
+#include <qtforge/communication/detail/answer_wait.hpp>
 #include <qtforge/communication/detail/bus_taps.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
@@ -75,9 +76,8 @@ inline bool BusCore::deliver(SubscriptionCore& subscription, Passage& passage, T
     return refuseNested(subscription, delivery, failure);
   if (subscription.filters() && !wants(subscription, passage, record, args)) return true;
   if (!subscription.responds) return handOver(subscription, passage, record, args, delivery, failure);
-  if (extras && extras->waits && subscription.delivery == DeliveryMode::Queued && subscription.waitsFor(record))
-    return keepFirst(failure, Error(Errc::WouldDeadlock, "request: " + subscription.describe() +
-                                                          " would answer on this thread, which waits for the answer"));
+  if (extras && extras->wait && subscription.delivery == DeliveryMode::Queued && !extras->wait->ask(subscription))
+    return keepFirst(failure, AnswerWait::deadlock(subscription));
   const auto before = delivery.receivers();
   const bool done = handOver(subscription, passage, record, args, delivery, failure);
   if (extras) extras->responders += delivery.receivers() - before;
@@ -129,13 +129,12 @@ inline bool BusCore::refuseNested(SubscriptionCore& subscription, Delivery& deli
                                                            " calls deep; make one of them Queued"));
 }
 
-inline expected<std::uint64_t> BusCore::request(Client& client, PublishArgs& args, bool waits, Reply reply) {
+inline expected<std::uint64_t> BusCore::request(Client& client, PublishArgs& args, Reply reply) {
   const auto number = requests_.add(client, reply);
   const auto topic = RequestTable::topicOf(number);
   auto& extras = *args.extras;
   extras.replyTo = std::string_view(topic);
   extras.correlation = number;
-  extras.waits = waits;
   Delivery delivery;
   Error failure;
   bool sent = false;

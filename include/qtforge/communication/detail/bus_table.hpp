@@ -19,7 +19,8 @@ struct Delivery {
 
 namespace detail {
 
-struct PutLater;  // detail/subscription_core.hpp
+class AnswerWait;  // detail/answer_wait.hpp
+struct PutLater;   // detail/subscription_core.hpp
 
 /// What a publisher holds that must be let go while it waits or calls others: Python's GIL.
 struct Yield {
@@ -53,11 +54,11 @@ struct PublishExtras {
   Attachments* attachments = nullptr;
   const Yield* yield = nullptr;
   bool retain = false;
-  bool waits = false;             // the publisher waits for an answer
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();  // for a place
   std::uint64_t correlation = 0;  // of the request that this is, or answers
   std::uint32_t responders = 0;   // out: subscriptions that respond and have it
   PutLater* later = nullptr;      // the bus's own: takes what would have to wait for a place
+  AnswerWait* wait = nullptr;     // likewise: of the publisher's thread, where it waits for an answer
 };
 
 struct PublishArgs {
@@ -138,6 +139,7 @@ struct SubscribeArgs {
   std::int64_t spinNanoseconds = 0;
   bool tap = false;         // sees all that is published, and is no receiver; see MessageBus::tap
   std::uint64_t every = 1;  // for a tap: of what matches, each that many-th
+  const void* servedBy = nullptr;  // the same for all that one thread alone runs, which says so in ThreadRecord::serves
 };
 
 struct SubscriptionCounters {

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
@@ -16,7 +17,9 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 /// @par Thread safety  any thread.
 class HandlerCalls {
  public:
-  HandlerCalls(const HandlerTable& table, void* self) : table_(table), self_(self) {}
+  /// @param servedBy  as SubscribeArgs::servedBy
+  HandlerCalls(const HandlerTable& table, void* self, const void* servedBy = nullptr)
+      : table_(table), self_(self), servedBy_(servedBy) {}
   HandlerCalls(const HandlerCalls&) = delete;
   HandlerCalls& operator=(const HandlerCalls&) = delete;
   ~HandlerCalls() {
@@ -65,20 +68,21 @@ class HandlerCalls {
    public:
     Wait(ThreadRecord& record, HandlerCalls& calls) : record_(record) {
       std::lock_guard lock(ThreadRecords::instance().waitMutex());
-      record_.waitingFor = &calls;
+      outer_ = std::exchange(record_.waitingFor, &calls);
       cycle_ = waitsInCycle(record_);
-      if (cycle_) record_.waitingFor = nullptr;
+      if (cycle_) record_.waitingFor = outer_;
     }
     Wait(const Wait&) = delete;
     Wait& operator=(const Wait&) = delete;
     ~Wait() {
       std::lock_guard lock(ThreadRecords::instance().waitMutex());
-      record_.waitingFor = nullptr;
+      record_.waitingFor = outer_;
     }
     explicit operator bool() const noexcept { return !cycle_; }
 
    private:
     ThreadRecord& record_;
+    HandlerCalls* outer_;
     bool cycle_;
   };
 
@@ -86,6 +90,15 @@ class HandlerCalls {
     for (std::size_t i = 0; i < maxNestedCalls; ++i)
       if (record.calls[i].load(std::memory_order_acquire) == this) return true;
     return false;
+  }
+
+  /// Whether a Wait of that thread, which has none of it now, would be refused.
+  [[nodiscard]] bool wouldWaitInCycle(ThreadRecord& record) {
+    std::lock_guard lock(ThreadRecords::instance().waitMutex());
+    HandlerCalls* const outer = std::exchange(record.waitingFor, this);
+    const bool cycle = waitsInCycle(record);
+    record.waitingFor = outer;
+    return cycle;
   }
 
   /// No new call begins.
@@ -101,14 +114,14 @@ class HandlerCalls {
     const Yielding yielding(yield);
     {
       std::unique_lock lock(ThreadRecords::instance().waitMutex());
-      record.waitingFor = this;
+      HandlerCalls* const outer = std::exchange(record.waitingFor, this);
       const auto busy = [&] {
         if (gone_) return false;
         if (destroying_) return record.destroying == 0;  // destructors that end each other's subscriptions do not wait
         return calledElsewhere(record) && !waitsInCycle(record);
       };
       while (busy()) ended().wait(lock);
-      record.waitingFor = nullptr;
+      record.waitingFor = outer;
     }
     ended().notify_all();  // a wait for this thread may no longer be part of a cycle
     tryDestroy();
@@ -133,7 +146,12 @@ class HandlerCalls {
     return found;
   }
 
-  // Whether a thread that calls this waits, directly or through others, for a handler that `mine` runs.
+  // Whether no call of it can begin, or the one that runs end, before that thread goes on.
+  [[nodiscard]] bool heldBy(const ThreadRecord& record) const noexcept {
+    return calledBy(record) || (servedBy_ && record.serves.load(std::memory_order_relaxed) == servedBy_);
+  }
+
+  // Whether a thread that holds what `mine` waits for waits, directly or through others, for what `mine` holds.
   [[nodiscard]] static bool waitsInCycle(const ThreadRecord& mine) {
     std::vector<const HandlerCalls*> seen;
     std::function<bool(const HandlerCalls*)> leadsBack = [&](const HandlerCalls* target) {
@@ -141,16 +159,16 @@ class HandlerCalls {
       for (const auto* known : seen)
         if (known == target) return false;
       seen.push_back(target);
-      if (target->calledBy(mine)) return true;
+      if (target->heldBy(mine)) return true;
       bool back = false;
       ThreadRecords::instance().forEach([&](ThreadRecord& other) {
-        if (!back && &other != &mine && target->calledBy(other)) back = leadsBack(other.waitingFor);
+        if (!back && &other != &mine && target->heldBy(other)) back = leadsBack(other.waitingFor);
       });
       return back;
     };
     bool cycle = false;
     ThreadRecords::instance().forEach([&](ThreadRecord& other) {
-      if (!cycle && &other != &mine && mine.waitingFor->calledBy(other)) cycle = leadsBack(other.waitingFor);
+      if (!cycle && &other != &mine && mine.waitingFor->heldBy(other)) cycle = leadsBack(other.waitingFor);
     });
     return cycle;
   }
@@ -181,6 +199,7 @@ class HandlerCalls {
 
   const HandlerTable table_;  // a copy: publishers look at it when the library it came from may be gone
   void* const self_;
+  const void* const servedBy_;
   std::atomic<bool> closed_{false};
   bool destroying_ = false;  // guarded by ThreadRecords::waitMutex()
   bool gone_ = false;        // likewise

@@ -19,8 +19,10 @@ class AwaitedReply {
     AwaitedReply awaited;
     const auto deadline = deadlineAfter(timeout);
     args.extras->deadline = deadline;
-    const auto number = bus.request(client, args, true, {&awaited, &AwaitedReply::done});
+    args.extras->wait = &awaited.wait_;
+    const auto number = bus.request(client, args, {&awaited, &AwaitedReply::done});
     if (!number) return number.error();
+    if (!awaited.begin() && bus.forgetRequest(*number)) return awaited.wait_.deadlock();
     const Yielding yielding(args.extras->yield);
     return awaited.wait(bus, *number, args, deadline, timeout);
   }
@@ -29,6 +31,7 @@ class AwaitedReply {
   static void done(void* self, MessageRecord* answer, std::int32_t code, Text message, Text type, Text traceback) {
     auto& awaited = *static_cast<AwaitedReply*>(self);
     std::lock_guard lock(awaited.mutex_);  // held while notifying: the waiter owns the object
+    awaited.wait_.answered();
     if (answer) awaited.answer_ = Message::adopt(answer);
     else
       awaited.error_ = Error(static_cast<Errc>(code), std::string(std::string_view(message)),
@@ -37,13 +40,18 @@ class AwaitedReply {
     awaited.changed_.notify_one();
   }
 
+  // False: the answer cannot come before this thread goes on.
+  bool begin() {
+    std::lock_guard lock(mutex_);
+    return done_ || wait_.begin();
+  }
+
   expected<Message> wait(BusCore& bus, std::uint64_t number, const PublishArgs& args,
                          std::chrono::steady_clock::time_point deadline, std::chrono::nanoseconds timeout) {
     std::unique_lock lock(mutex_);
     if (!waitUntil(lock, deadline, args.extras->yield)) {
       lock.unlock();
-      if (bus.forgetRequest(number))
-        return noAnswerError(args.topic, timeout);
+      if (bus.forgetRequest(number)) return noAnswerError(args.topic, timeout);
       lock.lock();
       changed_.wait(lock, [&] { return done_; });  // it is being told
     }
@@ -65,7 +73,8 @@ class AwaitedReply {
     return true;
   }
 
-  std::mutex mutex_;  // guards all below
+  std::mutex mutex_;  // guards all below; taken before the wait mutex
+  AnswerWait wait_{ThreadRecords::mine()};
   std::condition_variable changed_;
   bool done_ = false;
   Message answer_ = Message::adopt(nullptr);

@@ -56,7 +56,7 @@ class SubscriptionCore : private Deferred {
         tapEvery(args.every),
         client_(client),
         executor_(executor),
-        calls_(*args.handler, args.self),
+        calls_(*args.handler, args.self, args.servedBy),
         blockTimeout_(args.blockNanoseconds),
         spin_(args.spinNanoseconds),
         reports_(std::move(reports)),
@@ -122,6 +122,7 @@ class SubscriptionCore : private Deferred {
     return wanted;
   }
 
+  [[nodiscard]] HandlerCalls& calls() noexcept { return calls_; }
   [[nodiscard]] bool calledBy(const ThreadRecord& record) const noexcept { return calls_.calledBy(record); }
 
   /// Whether this thread would have to go on for the handler to be called.

@@ -56,6 +56,7 @@ struct alignas(64) ThreadRecord {
   std::atomic<std::uint32_t> returnedCount{0};    // about
   MessageRecord* spare = nullptr;                 // memory of dead messages, for the next ones
   std::uint32_t spareCount = 0;
+  std::atomic<const void*> serves{nullptr};  // what this thread alone runs, see SubscribeArgs::servedBy
 
   /// Orders this thread's mark before its following reads, against heavyBarrier() of others.
   void lightBarrier() const noexcept;

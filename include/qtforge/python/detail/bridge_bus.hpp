@@ -105,7 +105,9 @@ inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObjec
   auto* held = new PythonHandler(handler, filter, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
   args.handler = &held->table(static_cast<DeliveryMode>(args.delivery));
   args.self = held;
-  args.executor = (plugin && plugin->lane ? *plugin->lane : interpreter->sharedLane()).executor();
+  Lane& lane = plugin && plugin->lane ? *plugin->lane : interpreter->sharedLane();
+  args.executor = lane.executor();
+  if (static_cast<DeliveryMode>(args.delivery) == DeliveryMode::Queued) args.servedBy = &lane;
   Error error;
   void* handle = root().bus->subscribe(root().busCore, clientOf(plugin.get()), &args, qtforge::detail::sinkInto(error));
   if (!handle) return raise(error, gil);
