@@ -6,7 +6,7 @@ talks to that application; in plain Python it is its own host.
 
 from qtforge import communication, core, errors, logger, plugin, utils
 from qtforge._qtforge import __version__
-from qtforge.communication import BinaryMessage, Message, MessageBus, Subscription
+from qtforge.communication import BinaryMessage, Message, MessageBus, Receiver, Subscription
 from qtforge.core import IPlugin, PluginState
 from qtforge.errors import BusError, Error, ErrorCode, PluginError, Timeout, TopicError
 from qtforge.logger import set_debug_mode
@@ -23,6 +23,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "PluginState",
+    "Receiver",
     "Subscription",
     "Timeout",
     "TopicError",

@@ -1,13 +1,15 @@
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Coroutine, Sequence
+from types import GenericAlias, TracebackType
 from typing import (
     Any,
     Callable,
     ClassVar,
+    Generic,
     Literal,
     SupportsFloat,
     SupportsIndex,
     TypedDict,
+    TypeVar,
     final,
     overload,
 )
@@ -19,6 +21,8 @@ __version__: str
 _Delivery: TypeAlias = Literal["queued", "direct"]
 _Policy: TypeAlias = Literal["block", "drop_oldest", "drop_newest", "fail", "latest"]
 _Seconds: TypeAlias = SupportsFloat | SupportsIndex
+_T = TypeVar("_T")
+_D = TypeVar("_D")
 
 class _SubscriptionStats(TypedDict):
     delivered: int
@@ -116,6 +120,35 @@ class Subscription:
     ) -> None: ...
 
 @final
+class Receiver(Generic[_T]):
+    @property
+    def active(self) -> bool: ...
+    @property
+    def pattern(self) -> str: ...
+    def receive(self, timeout: _Seconds | None = None) -> _T: ...
+    @overload
+    def try_receive(self, default: None = None) -> _T | None: ...
+    @overload
+    def try_receive(self, default: _D) -> _T | _D: ...
+    def areceive(self) -> Coroutine[Any, Any, _T]: ...
+    def _await_message(self) -> bool: ...
+    def unsubscribe(self) -> bool: ...
+    def stats(self) -> _SubscriptionStats | None: ...
+    def __iter__(self) -> Receiver[_T]: ...
+    def __next__(self) -> _T: ...
+    def __aiter__(self) -> Receiver[_T]: ...
+    def __anext__(self) -> Coroutine[Any, Any, _T]: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __enter__(self) -> Receiver[_T]: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        where: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
 class MessageBus:
     @classmethod
     def instance(cls) -> MessageBus: ...
@@ -142,6 +175,7 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Message], object] | None = None,
     ) -> Subscription: ...
     @overload
     def subscribe(
@@ -157,6 +191,7 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Any], object] | None = None,
     ) -> Subscription: ...
     @overload
     def respond(
@@ -172,6 +207,7 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Message], object] | None = None,
     ) -> Subscription: ...
     @overload
     def respond(
@@ -187,7 +223,36 @@ class MessageBus:
         owner: object = None,
         group: str = "",
         retained: bool = True,
+        filter: Callable[[Any], object] | None = None,
     ) -> Subscription: ...
+    @overload
+    def receiver(
+        self,
+        pattern: str,
+        *,
+        envelope: Literal[True],
+        capacity: SupportsIndex = 65536,
+        policy: _Policy = "block",
+        block_timeout: _Seconds = 5.0,
+        owner: object = None,
+        group: str = "",
+        retained: bool = True,
+        filter: Callable[[Message], object] | None = None,
+    ) -> Receiver[Message]: ...
+    @overload
+    def receiver(
+        self,
+        pattern: str,
+        *,
+        envelope: bool = False,
+        capacity: SupportsIndex = 65536,
+        policy: _Policy = "block",
+        block_timeout: _Seconds = 5.0,
+        owner: object = None,
+        group: str = "",
+        retained: bool = True,
+        filter: Callable[[Any], object] | None = None,
+    ) -> Receiver[Any]: ...
     def tap(
         self,
         handler: Callable[[Message], object],
@@ -197,6 +262,7 @@ class MessageBus:
         capacity: SupportsIndex = 65536,
         policy: Literal["drop_oldest", "drop_newest", "latest"] = "drop_oldest",
         owner: object = None,
+        filter: Callable[[Message], object] | None = None,
     ) -> Subscription: ...
     @overload
     def request(

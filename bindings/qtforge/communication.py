@@ -6,6 +6,6 @@ Example:
     bus.publish("sensor.door", {"open": True})
 """
 
-from qtforge._qtforge import BinaryMessage, Message, MessageBus, Subscription
+from qtforge._qtforge import BinaryMessage, Message, MessageBus, Receiver, Subscription
 
-__all__ = ["BinaryMessage", "Message", "MessageBus", "Subscription"]
+__all__ = ["BinaryMessage", "Message", "MessageBus", "Receiver", "Subscription"]

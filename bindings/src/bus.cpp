@@ -9,14 +9,23 @@ namespace qtforge::bindings {
 namespace {
 
 Signature<5> publishSignature{"publish", {"topic", "payload", "reply_to", "headers", "retain"}, 2, 2};
-using SubscribeSignature = Signature<10>;
-constexpr std::array<const char*, 10> subscribeNames{"pattern",       "handler", "envelope", "delivery", "capacity", "policy",
-                                                     "block_timeout", "owner",   "group",    "retained"};
+using SubscribeSignature = Signature<11>;
+constexpr std::array<const char*, 11> subscribeNames{"pattern",       "handler", "envelope", "delivery", "capacity", "policy",
+                                                     "block_timeout", "owner",   "group",    "retained", "filter"};
 SubscribeSignature subscribeSignature{"subscribe", subscribeNames, 2, 2};
 SubscribeSignature respondSignature{"respond", subscribeNames, 2, 2};
+Signature<9> receiverSignature{
+    "receiver",
+    {"pattern", "envelope", "capacity", "policy", "block_timeout", "owner", "group", "retained", "filter"},
+    1,
+    1};
 Signature<4> requestSignature{"request", {"topic", "payload", "timeout", "envelope"}, 2, 2};
-Signature<6> tapSignature{"tap", {"handler", "pattern", "every", "capacity", "policy", "owner"}, 2, 1};
+Signature<7> tapSignature{"tap", {"handler", "pattern", "every", "capacity", "policy", "owner", "filter"}, 2, 1};
 Signature<1> drainSignature{"drain", {"timeout"}, 1, 0};
+
+constexpr int failed = 1;  // qtforge::Errc::Failed
+constexpr const char* noFilters =
+    "this host was built with an older qtforge, whose subscriptions have no filters; build it anew";
 
 PyObject* theBus = nullptr;  // for the life of the process
 
@@ -24,7 +33,6 @@ PyObject* theBus = nullptr;  // for the life of the process
 const python::Bridge* bridgeUpTo(std::size_t end, const char* missing) {
   const auto* table = bridge();
   if (!table || table->size >= end) return table;
-  constexpr int failed = 1;  // qtforge::Errc::Failed
   raise(failed, missing);
   return nullptr;
 }
@@ -72,10 +80,22 @@ PyObject* clearRetained(PyObject*, PyObject* pattern) {
   return table ? orStay([&] { return table->clearRetained(pattern); }) : nullptr;
 }
 
-/// What was given of the options of subscribe, respond or tap, for the host to check. Null with a Python error set.
+// Whether the host reads the option `filter`, the last of `given`, if it is there; false with a Python error set.
 template <std::size_t N>
-Ref optionsOf(const Signature<N>& signature, const std::array<PyObject*, N>& given) {
-  constexpr std::size_t first = 2;
+bool hostTakesFilter(const std::array<PyObject*, N>& given) {
+  if (!given.back() || given.back() == Py_None) return true;
+  const auto* table = bridgeUpTo(offsetof(python::Bridge, knowsOption) + sizeof(python::Bridge::knowsOption), noFilters);
+  if (!table) return false;
+  if (table->knowsOption("filter")) return true;
+  raise(failed, noFilters);
+  return false;
+}
+
+/// What was given of the options of subscribe, respond, receiver or tap, from the one at `first` on, for the host to check.
+/// Null with a Python error set.
+template <std::size_t N>
+Ref optionsOf(const Signature<N>& signature, const std::array<PyObject*, N>& given, std::size_t first = 2) {
+  if (!hostTakesFilter(given)) return nullptr;
   Ref options(PyDict_New());
   for (std::size_t i = first; options && i < given.size(); ++i)
     if (given[i] && PyDict_SetItem(options.get(), signature.key(i), given[i]) != 0) options.reset();
@@ -92,7 +112,7 @@ PyObject* numbered(PyObject* number, PyObject* pattern) {
 }
 
 PyObject* subscribeBy(const SubscribeSignature& signature, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  std::array<PyObject*, 10> given;
+  std::array<PyObject*, 11> given;
   if (!signature.bind(args, count, keywords, given)) return nullptr;
   PyObject* pattern = given[0];
   PyObject* handler = given[1];
@@ -113,8 +133,20 @@ PyObject* respond(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* 
   return subscribeBy(respondSignature, args, count, keywords);
 }
 
+PyObject* receiver(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::array<PyObject*, 9> given;
+  if (!receiverSignature.bind(args, count, keywords, given)) return nullptr;
+  PyObject* pattern = given[0];
+  if (!PyUnicode_Check(pattern)) return raiseType("receiver", "pattern", "str", pattern), nullptr;
+  if (!bridgeUpTo(offsetof(python::Bridge, awaitMessage) + sizeof(python::Bridge::awaitMessage),
+                  "this host was built with an older qtforge, which has no receivers; build it anew"))
+    return nullptr;
+  const Ref options = optionsOf(receiverSignature, given, 1);
+  return options ? newReceiver(pattern, options.get()) : nullptr;
+}
+
 PyObject* tap(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  std::array<PyObject*, 6> given;
+  std::array<PyObject*, 7> given;
   if (!tapSignature.bind(args, count, keywords, given)) return nullptr;
   PyObject* handler = given[0];
   PyObject* pattern = given[1];
@@ -187,10 +219,11 @@ PyMethodDef methods[] = {
      "Raises:\n"
      "    TypeError, ValueError: a part of the payload has no counterpart; the message names its place.\n"
      "    TopicError: not a topic, with the offset of what is wrong; or a topic of the library.\n"
-     "    BusError: a mailbox was full, waiting for it would never end, or the process is ending.\n"},
+     "    BusError: a mailbox was full, waiting for it would never end, or the process is ending.\n"
+     "    Error: with the code LIMIT_EXCEEDED, it was not retained, since 65,536 other topics have a message.\n"},
     {"subscribe", method(subscribe), METH_FASTCALL | METH_KEYWORDS,
      "subscribe($self, pattern, handler, *, envelope=False, delivery='queued', capacity=65536, policy='block', "
-     "block_timeout=5.0, owner=None, group='', retained=True)\n--\n\n"
+     "block_timeout=5.0, owner=None, group='', retained=True, filter=None)\n--\n\n"
      "Calls a handler for what is published to topics that match a pattern.\n\n"
      "The handler is held until it is unsubscribed, its plugin is unloaded or the process ends; dropping the\n"
      "returned object ends nothing.\n\n"
@@ -205,17 +238,26 @@ PyMethodDef methods[] = {
      "    block_timeout: seconds that 'block' waits before the publisher gets an error.\n"
      "    owner: what `unsubscribe_all` finds it by; else the plugin whose code subscribes.\n"
      "    group: each message goes to one of the matching subscriptions of that name.\n"
-     "    retained: whether to get what is retained already.\n\n"
+     "    retained: whether to get what is retained already.\n"
+     "    filter: called with what the handler would get, on the publisher's thread, before the message is queued; what it\n"
+     "        returns False for never takes a place. What it raises counts as a failure, and the message does not pass.\n\n"
      "Raises:\n"
      "    TypeError, ValueError: an argument is wrong; the message names it.\n"
      "    TopicError: not a pattern, with the offset of what is wrong.\n"},
     {"respond", method(respond), METH_FASTCALL | METH_KEYWORDS,
      "respond($self, pattern, handler, *, envelope=False, delivery='queued', capacity=65536, policy='block', "
-     "block_timeout=5.0, owner=None, group='', retained=True)\n--\n\n"
+     "block_timeout=5.0, owner=None, group='', retained=True, filter=None)\n--\n\n"
      "Answers requests on topics that match a pattern with what a function returns.\n\n"
      "What it raises is raised by the requester's `request`. Arguments and errors as `subscribe`.\n"},
+    {"receiver", method(receiver), METH_FASTCALL | METH_KEYWORDS,
+     "receiver($self, pattern, *, envelope=False, capacity=65536, policy='block', block_timeout=5.0, owner=None, "
+     "group='', retained=True, filter=None)\n--\n\n"
+     "Queues what is published to topics that match a pattern until it is received.\n\n"
+     "Arguments and errors as `subscribe`; `envelope` has whole Messages received.\n\n"
+     "Returns:\n"
+     "    The Receiver. It ends when it is dropped, unlike a subscription with a handler.\n"},
     {"tap", method(tap), METH_FASTCALL | METH_KEYWORDS,
-     "tap($self, handler, pattern='>', *, every=1, capacity=65536, policy='drop_oldest', owner=None)\n--\n\n"
+     "tap($self, handler, pattern='>', *, every=1, capacity=65536, policy='drop_oldest', owner=None, filter=None)\n--\n\n"
      "Shows a handler what is published, for tools that look on.\n\n"
      "It sees all, whoever receives it: the library's own messages below `qtforge` too, requests and their answers. It\n"
      "is no receiver, publishers never wait for it, and what its own handler publishes is not shown to it.\n\n"
@@ -225,7 +267,8 @@ PyMethodDef methods[] = {
      "    every: of what matches, show the first message and then each that many-th.\n"
      "    capacity: how many messages may wait, at least 1.\n"
      "    policy: what goes when more come: 'drop_oldest', 'drop_newest', or 'latest' as `subscribe`.\n"
-     "    owner: what `unsubscribe_all` finds it by; else the plugin whose code calls.\n\n"
+     "    owner: what `unsubscribe_all` finds it by; else the plugin whose code calls.\n"
+     "    filter: called with the Message on the publisher's thread, as `subscribe`; `every` counts what passes.\n\n"
      "Raises:\n"
      "    TypeError, ValueError: an argument is wrong; the message names it.\n"
      "    TopicError: not a pattern, with the offset of what is wrong.\n"},
@@ -272,7 +315,8 @@ constexpr const char* documentation = "The message bus of the process: `MessageB
 
 PyObject* makeMessageBusType() {
   if (!publishSignature.intern() || !subscribeSignature.intern() || !drainSignature.intern() ||
-      !respondSignature.intern() || !requestSignature.intern() || !tapSignature.intern())
+      !respondSignature.intern() || !requestSignature.intern() || !tapSignature.intern() ||
+      !receiverSignature.intern())
     return nullptr;
   static PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>(documentation)},

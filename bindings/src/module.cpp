@@ -162,6 +162,7 @@ BOOST_PYTHON_MODULE(_qtforge) {
   bp::scope().attr("__version__") = QTFORGE_VERSION;
   add("MessageBus", makeMessageBusType());
   add("Subscription", makeSubscriptionType());
+  add("Receiver", makeReceiverType());
   add("Message", makeMessageType());
   add("BinaryMessage", makeBinaryMessageType());
   defineFunctions();

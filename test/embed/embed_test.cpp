@@ -414,6 +414,43 @@ def send(): bus.publish("embed.dict", {"a/b": [{"raw": b"\x00\xff"}], "n": 1})
   BOOST_TEST((attachments[0].data == Buffer({0x00, 0xFF})));
 }
 
+BOOST_AUTO_TEST_CASE(a_python_filter_is_asked_on_the_publishers_thread) {
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("import qtforge\n"
+                                     "heard = []\n"
+                                     "filtered = qtforge.MessageBus.instance().subscribe(\n"
+                                     "    'embed.filtered', heard.append, filter=lambda n: n % 2)\n").has_value());
+  std::vector<std::thread> publishers;
+  std::atomic<unsigned> passed{0};
+  for (int t = 0; t < 3; ++t)
+    publishers.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) passed += MessageBus::instance().publish("embed.filtered", i).value().queued;
+    });
+  for (auto& publisher : publishers) publisher.join();
+  BOOST_TEST(passed == 75u);
+  BOOST_TEST(MessageBus::instance().drain().has_value());
+  BOOST_REQUIRE(executor.execute("filtered.unsubscribe()\n"
+                                     "assert len(heard) == 75 and all(n % 2 for n in heard)\n").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(what_cpp_publishes_wakes_a_coroutine_and_a_thread_of_python) {
+  PythonExecutor executor;
+  std::jthread publisher([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      MessageBus::instance().publish("embed.received", 5);
+      std::this_thread::yield();
+    }
+  });
+  BOOST_TEST(executor.execute(R"(
+import asyncio, qtforge
+bus = qtforge.MessageBus.instance()
+with bus.receiver("embed.received", policy="drop_oldest", capacity=2) as receiver:
+    for _ in range(100):
+        assert receiver.receive(30) == 5
+        assert asyncio.run(asyncio.wait_for(receiver.areceive(), 30)) == 5
+)").has_value());
+}
+
 BOOST_AUTO_TEST_CASE(unloading_while_messages_flood_in_neither_hangs_nor_crashes) {
   std::atomic<bool> stop{false};
   std::thread flood([&] {

@@ -25,6 +25,8 @@ def test_a_hosts_table_is_used_and_its_end_is_left_to_the_host(hosted):
         assert bus.clear_retained("a.>") == 2
         assert bus.tap(print, every=3, owner=bus).pattern == ">"
         assert calls["tap"] == [(">", print, {"every": 3, "owner": bus})]
+        bus.tap(print, "a", filter=repr)
+        assert calls["knows_option"] == [(b"filter",)] and calls["tap"][1] == ("a", print, {"filter": repr})
         subscription = bus.subscribe("b", print, capacity=3, envelope=True, owner=bus)
         assert calls["subscribe"][0][:2] == ("b", print)
         assert subscription.unsubscribe() is True and calls["unsubscribe"] == [(42,)]

@@ -414,6 +414,23 @@ BOOST_AUTO_TEST_CASE(a_drain_names_who_is_late_and_can_be_cancelled) {
   BOOST_TEST((completed() == Numbers{0}));
 }
 
+BOOST_AUTO_TEST_CASE(a_subscription_can_be_drained_alone) {
+  auto mine = bus.subscribe("a", [&](std::int64_t) { bus.publish("b", 2); }).value();
+  auto other = bus.subscribe("b").value();
+  bus.publish("b", 1);  // of the other, which nobody receives
+  bus.publish("a", 1);
+  mine.asyncDrain(into());
+  BOOST_TEST(completed().empty());
+  handle();
+  BOOST_TEST((completed() == Numbers{0}));
+
+  bus.publish("a", 3);
+  mine.asyncDrain(1h, into());
+  mine.unsubscribe();
+  mine.asyncDrain(1h, into());
+  BOOST_TEST((completed() == Numbers{codeOf(Errc::ShuttingDown), codeOf(Errc::ShuttingDown)}));
+}
+
 BOOST_AUTO_TEST_CASE(a_drain_waits_for_what_waits_for_a_place_unless_that_is_taken_back) {
   auto messages = bus.subscribe("a", {.capacity = 1}).value();
   asio::cancellation_signal signal;

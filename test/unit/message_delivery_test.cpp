@@ -204,6 +204,29 @@ BOOST_AUTO_TEST_CASE(retained_messages_are_cleared_by_pattern_and_freed) {
   BOOST_TEST(m.bus.clearRetained(">").value() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(one_topic_too_many_is_delivered_but_not_retained) {
+  ManualBus m;
+  for (std::size_t i = 1; i < maxRetainedTopics; ++i)
+    BOOST_REQUIRE(m.bus.publish("many." + std::to_string(i), 0, retain).has_value());
+  Seen seen, late;
+  const auto s = m.bus.subscribe("a.*", into(seen)).value();
+  BOOST_TEST(m.bus.publish("a.last", 1, retain).has_value());
+  const Error refused = m.bus.publish("a.more", 2, retain).error();
+  BOOST_TEST((refused == Errc::LimitExceeded));
+  BOOST_TEST(refused.message() ==
+             "topic \"a.more\": its message is not retained, since 65536 others are; let some go with clearRetained");
+  BOOST_TEST(m.bus.publish("a.last", 3, retain).has_value());  // it has its place
+  BOOST_TEST(m.bus.publish("a.more", 4).has_value());
+  m.runHandlers();
+  BOOST_TEST((seen == Seen{"a.last=1", "a.more=2", "a.last=3", "a.more=4"}));
+
+  BOOST_TEST(m.bus.clearRetained("many.7").value() == 1u);
+  BOOST_TEST(m.bus.publish("a.more", 5, retain).has_value());
+  const auto l = m.bus.subscribe("a.*", into(late)).value();
+  m.runHandlers();
+  BOOST_TEST((late == Seen{"a.last=3", "a.more=5"}));
+}
+
 BOOST_AUTO_TEST_CASE(a_subscriber_ends_with_what_is_retained_however_it_meets_the_publisher) {
   ManualBus m;
   for (int round = 0; round < 200; ++round) {

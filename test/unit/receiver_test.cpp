@@ -238,6 +238,165 @@ BOOST_AUTO_TEST_CASE(direct_delivery_needs_a_handler) {
   BOOST_TEST((bus.subscribe("a..b").error() == Errc::InvalidPattern));
 }
 
+BOOST_AUTO_TEST_CASE(a_drain_completes_when_what_was_there_is_received) {
+  auto messages = bus.subscribe("a").value();
+  std::vector<Errc> drained;
+  const auto into = asio::bind_executor(context, [&](expected<void> d) { drained.push_back(d ? Errc::Ok : d.error().code()); });
+  messages.asyncDrain(into);  // there is nothing
+  BOOST_TEST(drained.empty());
+  run();
+  BOOST_TEST((drained == std::vector{Errc::Ok}));
+
+  for (int i = 0; i < 3; ++i) bus.publish("a", i);
+  messages.asyncDrain(into);
+  bus.publish("a", 3);  // after the call
+  for (int i = 0; i < 2; ++i) BOOST_TEST(messages.tryReceive().has_value());
+  run();
+  BOOST_TEST(drained.size() == 1u);
+  std::vector<std::int64_t> seen;
+  messages.asyncReceive(this->into(seen));
+  BOOST_TEST(drained.size() == 1u);
+  run();
+  BOOST_TEST((drained == std::vector{Errc::Ok, Errc::Ok}));
+  BOOST_TEST(messages.stats().pending == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_waits_for_what_stands_in_line_and_not_for_what_was_dropped) {
+  auto line = bus.subscribe("a", {.capacity = 1}).value();
+  auto newest = bus.subscribe("b", {.capacity = 1, .policy = OverflowPolicy::DropOldest}).value();
+  std::vector<std::string> done;
+  const auto note = [&](const char* what) {
+    return asio::bind_executor(context, [&done, what](auto result) { done.push_back((result ? "" : "no ") + std::string(what)); });
+  };
+  bus.publish("a", 0);
+  bus.asyncPublish("a", 1, {}, note("publish"));
+  line.asyncDrain(note("line"));
+  BOOST_TEST(number(line.tryReceive().value()) == 0);
+  run();
+  BOOST_TEST((done == std::vector<std::string>{"publish"}));
+  BOOST_TEST(number(line.tryReceive().value()) == 1);
+  run();
+  BOOST_TEST((done == std::vector<std::string>{"publish", "line"}));
+
+  bus.publish("b", 0);
+  newest.asyncDrain(note("newest"));
+  bus.publish("b", 1);
+  run();
+  BOOST_TEST(done.back() == "newest");
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_ends_late_cancelled_or_with_the_subscription) {
+  std::optional<Receiver> messages(bus.subscribe("a.*").value());
+  bus.publish("a.b", 1);
+  std::vector<Errc> drained;
+  const auto into = [&](expected<void> d) { drained.push_back(d ? Errc::Ok : d.error().code()); };
+  std::string words;
+  messages->asyncDrain(std::chrono::milliseconds(1), asio::bind_executor(context, [&](expected<void> d) {
+    into(d);
+    words = d.error().message();
+  }));
+  context.restart();
+  context.run();
+  BOOST_TEST((drained == std::vector{Errc::TimedOut}));
+  BOOST_TEST(words == "drain: subscription \"a.*\" of host still has 1 messages queued");
+
+  for (const auto type : {asio::cancellation_type::terminal, asio::cancellation_type::partial, asio::cancellation_type::total}) {
+    asio::cancellation_signal signal;
+    messages->asyncDrain(asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(context, into)));
+    signal.emit(type);
+    run();
+    BOOST_TEST((drained.back() == Errc::Cancelled));
+    signal.emit(type);  // long done
+  }
+  BOOST_TEST(drained.size() == 4u);
+
+  messages->asyncDrain(asio::bind_executor(context, into));
+  messages->unsubscribe();
+  messages->asyncDrain(asio::bind_executor(context, into));
+  run();
+  BOOST_TEST(drained.size() == 6u);
+  BOOST_TEST((drained[4] == Errc::ShuttingDown));
+  BOOST_TEST((drained[5] == Errc::ShuttingDown));
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_ends_with_its_bus_and_goes_with_its_context) {
+  std::vector<Errc> drained;
+  const auto into = [&](expected<void> d) { drained.push_back(d ? Errc::Ok : d.error().code()); };
+  std::optional<Receiver> messages;
+  {
+    MessageBus shortLived(context.get_executor());
+    messages.emplace(shortLived.subscribe("a").value());
+    shortLived.publish("a", 1);
+    messages->asyncDrain(std::chrono::hours(1), asio::bind_executor(context, into));
+  }
+  run();
+  BOOST_TEST((drained == std::vector{Errc::ShuttingDown}));
+
+  messages.emplace(bus.subscribe("a").value());
+  bus.publish("a", 1);
+  {
+    asio::io_context other;
+    messages->asyncDrain(std::chrono::hours(1), asio::bind_executor(other, into));
+  }
+  BOOST_TEST(messages->tryReceive().has_value());
+  run();
+  BOOST_TEST(drained.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_is_not_done_by_a_receive_whose_context_has_ended) {
+  auto messages = bus.subscribe("a").value();
+  std::vector<std::int64_t> seen;
+  {
+    asio::io_context other;
+    messages.asyncReceive(asio::bind_executor(other, [](expected<Message>) {}));
+  }
+  bus.publish("a", 1);
+  bool drained = false;
+  messages.asyncDrain(asio::bind_executor(context, [&](expected<void> d) { drained = d.has_value(); }));
+  run();
+  BOOST_TEST(!drained);
+  messages.asyncReceive(into(seen));
+  run();
+  BOOST_TEST(drained);
+  BOOST_TEST((seen == std::vector<std::int64_t>{1}));
+}
+
+BOOST_AUTO_TEST_CASE(coroutines_drain) {
+  auto messages = bus.subscribe("a").value();
+  bus.publish("a", 1);
+  bool drained = false;
+  asio::co_spawn(context, [&]() -> asio::awaitable<void> {
+    drained = (co_await messages.asyncDrain(std::chrono::hours(1), asio::use_awaitable)).has_value();
+  }, asio::detached);
+  run();
+  BOOST_TEST(!drained);
+  BOOST_TEST(messages.tryReceive().has_value());
+  run();
+  BOOST_TEST(drained);
+}
+
+BOOST_AUTO_TEST_CASE(drains_and_receives_on_many_threads_all_end) {
+  const auto& process = MessageBus::instance();
+  auto messages = process.subscribe("test.drained", {.capacity = 64}).value();
+  constexpr int publishers = 2, each = 2000;
+  std::atomic<int> received{0}, drained{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < publishers; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < each; ++i) process.publish("test.drained", i);
+    });
+  int started = 0;
+  while (received < publishers * each) {
+    messages.asyncDrain([&](expected<void> d) { drained += d.has_value(); });
+    ++started;
+    auto some = messages.asyncReceiveSome(16, asio::use_future).get();
+    received += static_cast<int>(some.value().size());
+  }
+  for (auto& thread : threads) thread.join();
+  BOOST_TEST(messages.asyncDrain(std::chrono::seconds(10), asio::use_future).get().has_value());
+  while (drained < started) std::this_thread::yield();  // they are on their way
+}
+
 BOOST_AUTO_TEST_CASE(publishers_and_receivers_on_many_threads_lose_nothing) {
   const auto& process = MessageBus::instance();
   auto messages = process.subscribe("test.flood").value();

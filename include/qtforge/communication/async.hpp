@@ -72,4 +72,17 @@ auto MessageBus::asyncDrain(std::chrono::nanoseconds timeout, Token&& token) con
       token, at(), timeout);
 }
 
+template <class Token>
+auto Subscription::asyncDrain(std::chrono::nanoseconds timeout, Token&& token) const {
+  return boost::asio::async_initiate<Token, void(expected<void>)>(
+      [](auto handler, const Subscription* subscription, std::chrono::nanoseconds limit) {
+        detail::beginInto<void>(subscription->table_, std::move(handler), [&](auto&, void*& operation, auto sink) {
+          if (!subscription->handle_)
+            return detail::fail(sink, Error(Errc::ShuttingDown, "drain: the subscription has ended"));
+          return subscription->table_->drainSubscription(subscription->handle_, limit.count(), &operation, sink);
+        });
+      },
+      token, this, timeout);
+}
+
 }  // namespace qtforge::inline QTFORGE_ABI

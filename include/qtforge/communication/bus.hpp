@@ -16,7 +16,8 @@ namespace qtforge::inline QTFORGE_ABI {
 struct PublishOptions {
   std::string_view replyTo = {};                 ///< a topic on which an answer is expected
   const boost::json::object* headers = nullptr;  ///< copied into the message
-  /// Keeps the message as its topic's last: who subscribes later gets it. See MessageBus::clearRetained.
+  /// Keeps the message as its topic's last: who subscribes later gets it. At most maxRetainedTopics topics have one; see
+  /// MessageBus::clearRetained.
   bool retain = false;
 };
 
@@ -62,11 +63,12 @@ class MessageBus {
   ///   - Errc::Overflow         a mailbox with OverflowPolicy::Fail was full, or Block ran out of time
   ///   - Errc::WouldDeadlock    Block from the thread that would have to empty the mailbox, or from a handler for which
   ///                            the handler that would have to waits itself
-  ///   - Errc::LimitExceeded    JSON nested deeper than maxPayloadDepth, or Direct handlers that publish to each other
-  ///                            deeper than the stack allows
+  ///   - Errc::LimitExceeded    JSON nested deeper than maxPayloadDepth, Direct handlers that publish to each other deeper
+  ///                            than the stack allows, or a message that is not retained since maxRetainedTopics other
+  ///                            topics have one
   ///   - Errc::ShuttingDown     the bus is ending
   ///   - Errc::NoRuntime        see instance()
-  ///   With an error from one mailbox all other receivers still got the message.
+  ///   With an error from one mailbox, or of retaining, all other receivers still got the message.
   /// @par Blocking  only for Direct handlers and for OverflowPolicy::Block.
   template <class T>
   expected<Delivery> publish(std::string_view topic, T&& payload, const PublishOptions& options = {}) const {

@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/communication/receiver.hpp: a subscription without a handler, whose messages are received when they are wanted.
 
-#include <qtforge/communication/bus.hpp>
+#include <qtforge/communication/async.hpp>
 #include <qtforge/communication/detail/receive_queue.hpp>
 
 #include <boost/asio/async_result.hpp>
@@ -62,6 +62,29 @@ class Receiver {
   template <class Token>
   auto asyncReceiveSome(std::size_t most, Token&& token) {
     return receive<std::vector<Message>, detail::AllOf>(std::max<std::size_t>(1, most), std::forward<Token>(token));
+  }
+
+  /// Waits until what was put into the mailbox before, and what waited for a place in it, is received or gone by the
+  /// policy. A message is received once a receive has it, whether or not its handler was called yet.
+  ///
+  /// @param timeout  without it, as long as it takes
+  /// @param token    for the signature `void(expected<void>)`; errors:
+  ///   - Errc::TimedOut      naming the subscription
+  ///   - Errc::ShuttingDown  the subscription or its bus has ended, and with it what was not received
+  ///   - Errc::Cancelled
+  template <class Token>
+  auto asyncDrain(std::chrono::nanoseconds timeout, Token&& token) {
+    return boost::asio::async_initiate<Token, void(expected<void>)>(
+        [](auto handler, const detail::ReceiveQueue::Share& queue, std::chrono::nanoseconds limit) {
+          detail::beginInto<void>(queue->bus(), std::move(handler), [&](auto&, void*& operation, auto sink) {
+            return queue->beginDrain(limit.count(), operation, sink);
+          });
+        },
+        token, queue_, timeout);
+  }
+  template <class Token>
+  auto asyncDrain(Token&& token) {
+    return asyncDrain(std::chrono::nanoseconds::max(), std::forward<Token>(token));
   }
 
   void unsubscribe() noexcept { subscription_.unsubscribe(); }

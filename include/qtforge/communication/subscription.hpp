@@ -92,6 +92,23 @@ class Subscription {
     return {c.delivered, c.dropped, c.mismatched, c.failed, c.pending, c.replaced};
   }
 
+  /// Waits, without blocking, until what was put into this subscription's mailbox before, and what waited for a place in
+  /// it, is handled or gone by the policy; not what the handler published, unlike MessageBus::drain. Inside the handler
+  /// too: the message that it handles counts as handled when it returns. Needs communication/async.hpp, which says how
+  /// completion handlers are called.
+  ///
+  /// @param timeout  without it, as long as it takes
+  /// @param token    for the signature `void(expected<void>)`; errors:
+  ///   - Errc::TimedOut      naming the subscription
+  ///   - Errc::ShuttingDown  the subscription or its bus has ended
+  ///   - Errc::Cancelled, Errc::NoRuntime
+  template <class Token>
+  auto asyncDrain(std::chrono::nanoseconds timeout, Token&& token) const;
+  template <class Token>
+  auto asyncDrain(Token&& token) const {
+    return asyncDrain(std::chrono::nanoseconds::max(), std::forward<Token>(token));
+  }
+
   /// For the library's own use.
   static Subscription adopt(void* handle, const detail::BusTable* table) noexcept { return {handle, table}; }
   /// For the library's own use.

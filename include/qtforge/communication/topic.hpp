@@ -11,6 +11,8 @@ namespace qtforge::inline QTFORGE_ABI {
 
 /// Longest topic and pattern, in bytes.
 inline constexpr std::size_t maxTopicLength = 255;
+/// How many topics of one bus may have a retained message, see PublishOptions::retain.
+inline constexpr std::size_t maxRetainedTopics = 65'536;
 
 namespace detail {
 

@@ -32,9 +32,10 @@ struct Bridge {
   /// @param replyTo  str or null, @param headers  dict or null, @param retain  whether late subscribers get it
   /// @return int: how many subscriptions it reached
   PyObject* (*publish)(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers, int retain);
-  /// @param options  dict or null: envelope (bool), delivery ("queued" | "direct"), capacity (int),
+  /// @param options  dict or null, what is unknown in it being ignored: envelope (bool), delivery ("queued" | "direct"), capacity (int),
   ///                 policy ("block" | "drop_oldest" | "drop_newest" | "fail" | "latest"), block_timeout (float, s),
-  ///                 owner (object), group (str), retained (bool), responds (bool: its results answer requests)
+  ///                 owner (object), group (str), retained (bool), responds (bool: its results answer requests),
+  ///                 filter (callable or None: asked on the publisher's thread, see knowsOption)
   /// @return int: the subscription's number
   PyObject* (*subscribe)(PyObject* pattern, PyObject* handler, PyObject* options);
   /// Waits, the GIL released, for a call on another thread. @return True if it was subscribed
@@ -79,9 +80,27 @@ struct Bridge {
 
   /// Shows a handler what is published, each as a Message.
   /// @param options  dict or null: every (int), capacity (int), policy ("drop_oldest" | "drop_newest" | "latest"),
-  ///                 owner (object)
+  ///                 owner (object), filter (callable or None)
   /// @return int: the subscription's number
   PyObject* (*tap)(PyObject* pattern, PyObject* handler, PyObject* options);
+
+  /// Whether subscribe and tap read an option of that name which not all hosts do: "filter". Null in those that read none.
+  int (*knowsOption)(const char* name);
+
+  /// Queues what is published until it is received. The functions of subscriptions take its number too.
+  /// @param wake     called without arguments, on any thread, as awaitMessage says
+  /// @param options  as subscribe, but delivery and responds
+  /// @return int: its number
+  PyObject* (*receiver)(PyObject* pattern, PyObject* wake, PyObject* options);
+  /// Waits, the GIL released, for a message. @param seconds  less than 0: without a limit
+  /// @param ended    what to return when the receiver has ended; null: that is an error
+  /// @return the oldest message, as handlers get it
+  PyObject* (*receive)(std::uint64_t receiver, double seconds, PyObject* ended);
+  /// @return the oldest message, `none` if there is none
+  PyObject* (*tryReceive)(std::uint64_t receiver, PyObject* none);
+  /// Has `wake` called, once, when there is a message or the receiver ends.
+  /// @return True if that is so already, and perhaps no call comes; False
+  PyObject* (*awaitMessage)(std::uint64_t receiver);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

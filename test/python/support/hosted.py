@@ -30,6 +30,11 @@ FUNCTIONS = [
     ("request", (object_, object_, object_, ctypes.c_double, ctypes.c_int)),
     ("clear_retained", (object_, object_)),
     ("tap", (object_, object_, object_, object_)),
+    ("knows_option", (ctypes.c_int, ctypes.c_char_p)),
+    ("receiver", (object_, object_, object_, object_)),
+    ("receive", (object_, number, ctypes.c_double, maybe)),
+    ("try_receive", (object_, number, object_)),
+    ("await_message", (object_, number)),
 ]
 PROTOTYPES = [(name, ctypes.PYFUNCTYPE(*types)) for name, types in FUNCTIONS]
 
@@ -47,6 +52,11 @@ RESULTS = {
     "request": {"answer": 42},
     "clear_retained": 2,
     "tap": 43,
+    "knows_option": 1,
+    "receiver": 44,
+    "receive": "received",
+    "try_receive": "there",
+    "await_message": True,
     "plugin_state": 3,
     "plugin_load": 1,
     "plugin_info": {"name": "n", "version": "1", "description": "", "author": "", "state": 2, "object": None},

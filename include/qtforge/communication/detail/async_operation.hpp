@@ -165,11 +165,18 @@ class AsyncOperation : public ContextOperations::Member {
 
   /// Posts the handler's call. False, and `result` as it was: it has been completed, or dropped with its context.
   bool complete(Result& result) {
+    return completeWith([&]() -> Result&& { return std::move(result); });
+  }
+
+  /// As complete() with what `make()` returns, which is called only if that completes it.
+  template <class Make>
+  bool completeWith(Make&& make) {
     const ContextOperations::Claim claim(context_.get(), *this);
-    if (!claim) return false;
+    if (!claim || !held_.load(std::memory_order_acquire)) return false;
+    Result result = make();
     auto* held = held_.exchange(nullptr, std::memory_order_acq_rel);
-    if (held) held->post(held, result);
-    return held != nullptr;
+    held->post(held, result);
+    return true;
   }
 
   /// Completes it with Errc::Cancelled, unless it has ended.

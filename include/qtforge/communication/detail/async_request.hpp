@@ -30,6 +30,8 @@ class RequestOperation final : public PublishOperation {
   void giveUp(const Error& why) override {
     if (forget(why)) withdrawAll(why);
   }
+  /// Ends it with Errc::TimedOut.
+  void late() { forget(noAnswerError(topic_, timeout_)); }
 
  private:
   RequestOperation(std::shared_ptr<BusCore> bus, const Client& client, const PublishArgs& args,
@@ -38,16 +40,6 @@ class RequestOperation final : public PublishOperation {
         topic_(std::string_view(args.topic)),
         timeout_(timeout),
         deadline_(deadlineAfter(timeout)) {}
-
-  struct Limit : Deadlines::Entry {
-    explicit Limit(RequestOperation& o)
-        : Entry([](Entry* self) {
-            const OperationPtr<RequestOperation> share(&static_cast<Limit&>(*self).operation);
-            share->late();
-          }),
-          operation(o) {}
-    RequestOperation& operation;
-  };
 
   static void reply(void* self, MessageRecord* answer, std::int32_t code, Text message, Text type, Text traceback) {
     const OperationPtr<RequestOperation> operation(static_cast<RequestOperation*>(self));
@@ -92,10 +84,6 @@ class RequestOperation final : public PublishOperation {
 
   void allSettled(Outcome) override {}  // what counts is the answer
 
-  void late() {
-    forget(noAnswerError(topic_, timeout_));
-  }
-
   // False: it has its answer, or is getting it.
   bool forget(const Error& why) {
     std::uint64_t number;
@@ -123,7 +111,7 @@ class RequestOperation final : public PublishOperation {
   const std::string topic_;
   const std::chrono::nanoseconds timeout_;
   const Deadlines::Time deadline_;
-  Limit limit_{*this};
+  OperationLimit<RequestOperation> limit_{*this};
   std::mutex stateMutex_;  // guards all below; taken before that of the deadlines
   std::uint64_t number_ = 0;
   std::uint32_t responders_ = 0;

@@ -219,16 +219,15 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   bool publishReading(Passage& passage, Authority authority, Error& failure, bool& refreshed);
   bool publishToAny(Passage& passage, const TopicEntry* entry, Authority authority, Error& failure, bool& refreshed);
 
-  // What comes before the message goes to the subscriptions.
-  enum class Begun { Goes, Done, Failed };
-  Begun begin(Passage& passage, const TopicEntry*& entry, Authority authority, Error& failure);
+  // What comes before the message goes to the subscriptions. False if it does not; `ok` is then what publish() returns.
+  bool begin(Passage& passage, const TopicEntry*& entry, Authority authority, Error& failure, bool& ok);
 
   static expected<void> checkTap(const SubscribeArgs& args);
   // Queues the message for the taps that want it. See bus_taps.hpp.
   [[gnu::cold]] void showTaps(Passage& passage);
 
-  // The topic is that of a request's answer, or nobody's to publish to.
-  Begun answer(Passage& passage, Error& failure);
+  // Its topic is that of a request's answer.
+  void answer(Passage& passage, std::uint64_t request);
 
   bool deliver(SubscriptionCore& subscription, Passage& passage, Error& failure);
 
@@ -252,10 +251,13 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return lock.owns_lock();
   }
 
-  void retain(const Message& message) {
-    Message before = Message::adopt(nullptr);  // freed after the lock
-    std::lock_guard lock(retained_.mutex());
-    before = retained_.keep(message);
+  bool retain(const Message& message, Error& failure) {
+    std::optional<Message> before;  // freed after the lock
+    {
+      std::lock_guard lock(retained_.mutex());
+      before = retained_.keep(message);
+    }
+    return before || keepFirst(failure, notRetainedError(message.topic()));
   }
 
   // False if the bus has ended.
@@ -297,6 +299,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   static Error reservedError(std::string_view topic) {
     return Error(Errc::ReservedTopic, "topic \"" + std::string(topic) +
                                           "\": qtforge and what is below it belong to the library; use another name");
+  }
+
+  static Error notRetainedError(std::string_view topic) {
+    return Error(Errc::LimitExceeded, "topic \"" + std::string(topic) + "\": its message is not retained, since " +
+                                          std::to_string(maxRetainedTopics) +
+                                          " others are; let some go with clearRetained");
   }
 
   expected<void> drainUntil(std::chrono::steady_clock::time_point deadline);

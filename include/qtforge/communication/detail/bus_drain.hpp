@@ -16,6 +16,11 @@ inline std::uint64_t nestedPublishes() {
   return sum;
 }
 
+inline Error notDrained(const SubscriptionCore& subscription) {
+  return Error(Errc::TimedOut, "drain: " + subscription.describe() + " still has " +
+                                   std::to_string(subscription.mailbox().pending()) + " messages queued");
+}
+
 /// Pass by pass: what is queued, or waits for a place, when a pass begins is handled when it ends. The passes end with one
 /// in which no handler published: nothing that was published before can then have left anything.
 class DrainOperation final : public BusOperation {
@@ -51,16 +56,6 @@ class DrainOperation final : public BusOperation {
           subscription(s) {}
     DrainOperation& operation;
     SubscriptionCore& subscription;  // retained for the pass
-  };
-
-  struct Limit : Deadlines::Entry {
-    explicit Limit(DrainOperation& o)
-        : Entry([](Entry* self) {
-            const OperationPtr<DrainOperation> share(&static_cast<Limit&>(*self).operation);
-            share->late();
-          }),
-          operation(o) {}
-    DrainOperation& operation;
   };
 
   void begin(Deadlines::Time limit) {
@@ -133,8 +128,7 @@ class DrainOperation final : public BusOperation {
     const auto* late = &handled_.front();
     for (const auto& wait : handled_)
       if (wait.subscription.mailbox().busy()) late = &wait;
-    return Error(Errc::TimedOut, "drain: " + late->subscription.describe() + " still has " +
-                                     std::to_string(late->subscription.mailbox().pending()) + " messages queued");
+    return notDrained(late->subscription);
   }
 
   void end(Error error) {
@@ -150,13 +144,91 @@ class DrainOperation final : public BusOperation {
   ~DrainOperation() override { endPass(); }
 
   const std::shared_ptr<BusCore> bus_;
-  Limit limit_{*this};
+  OperationLimit<DrainOperation> limit_{*this};
   std::mutex passMutex_;  // guards all below; taken before those of the bus, the mailboxes and the deadlines
   std::list<Handled> handled_;
   std::size_t waiting_ = 0;
   std::uint64_t nestedBefore_ = 0;
   bool timed_ = false;
   bool over_ = false;
+};
+
+/// One subscription's: what was put into its mailbox when this began, and waited for a place there, is handled, or received
+/// where it has no handler, or dropped.
+class SubscriptionDrain final : public BusOperation {
+ public:
+  /// @param limit  when it gives up by itself
+  /// @return null if there is nothing to wait for, or Errc::ShuttingDown: the subscription has ended
+  static expected<OperationPtr<SubscriptionDrain>> start(std::shared_ptr<BusCore> bus, SubscriptionCore& subscription,
+                                                         Deadlines::Time limit) {
+    OperationPtr<SubscriptionDrain> operation(new SubscriptionDrain(std::move(bus), subscription));
+    if (operation->begin(limit)) return operation;
+    if (subscription.mailbox().closed()) return operation->endedError();
+    return OperationPtr<SubscriptionDrain>();
+  }
+
+  void giveUp(const Error& why) override { stop(why); }
+  /// Ends it with Errc::TimedOut, which names the subscription.
+  void late() { stop(notDrained(subscription_)); }
+
+ private:
+  SubscriptionDrain(std::shared_ptr<BusCore> bus, SubscriptionCore& subscription)
+      : BusOperation("drain", subscription.client()), bus_(std::move(bus)), subscription_(subscription) {
+    subscription_.retain();
+  }
+  ~SubscriptionDrain() override { subscription_.release(); }
+
+  struct Handled : HandledWait {
+    explicit Handled(SubscriptionDrain& o)
+        : HandledWait([](HandledWait* self) {
+            const OperationPtr<SubscriptionDrain> share(&static_cast<Handled&>(*self).operation);
+            share->end(share->subscription_.mailbox().closed() ? share->endedError() : Error());
+          }),
+          operation(o) {}
+    SubscriptionDrain& operation;
+  };
+
+  // False: there is nothing to wait for.
+  bool begin(Deadlines::Time limit) {
+    std::lock_guard lock(limitMutex_);
+    retain();  // for the mailbox
+    if (!subscription_.mailbox().waitHandled(handled_)) {
+      release();
+      return false;
+    }
+    if (limit == Deadlines::Time::max()) return true;
+    timed_ = true;
+    retain();  // until it is removed, or has expired
+    bus_->deadlines().add(limit_, limit);
+    return true;
+  }
+
+  void stop(const Error& why) {
+    if (!subscription_.mailbox().forget(handled_)) return;  // over, or about to be told
+    release();                                              // the caller has a share
+    end(why);
+  }
+
+  void end(Error error) {
+    bool timed;
+    {
+      std::lock_guard lock(limitMutex_);
+      timed = std::exchange(timed_, false);
+    }
+    if (timed && bus_->deadlines().remove(limit_)) release();
+    finish(std::move(error));
+  }
+
+  [[nodiscard]] Error endedError() const {
+    return Error(Errc::ShuttingDown, "drain: " + subscription_.describe() + " has ended");
+  }
+
+  const std::shared_ptr<BusCore> bus_;
+  SubscriptionCore& subscription_;
+  Handled handled_{*this};
+  OperationLimit<SubscriptionDrain> limit_{*this};
+  std::mutex limitMutex_;  // guards all below; taken before those of the mailbox and the deadlines
+  bool timed_ = false;
 };
 
 inline expected<void> BusCore::drain(std::chrono::nanoseconds timeout, const Yield* yield) {

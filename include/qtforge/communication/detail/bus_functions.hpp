@@ -192,6 +192,17 @@ struct BusFunctions {
     (*handle)->close();
   }
 
+  static bool receivable(void* subscription) {
+    return !forked() && static_cast<SubscriptionHandle*>(subscription)->core->mailbox().receivable();
+  }
+
+  static std::int32_t drainSubscription(void* subscription, std::int64_t nanoseconds, void** operation, ErrorSink sink) {
+    auto& handle = *static_cast<SubscriptionHandle*>(subscription);
+    return started(*handle.bus, operation, sink, [&] {
+      return SubscriptionDrain::start(handle.bus, *handle.core, deadlineAfter(std::chrono::nanoseconds(nanoseconds)));
+    });
+  }
+
   static constexpr BusTable table{1,
                                   sizeof(BusTable),
                                   &publish,
@@ -215,7 +226,9 @@ struct BusFunctions {
                                   &await,
                                   &cancel,
                                   &releaseOperation,
-                                  &make};
+                                  &make,
+                                  &receivable,
+                                  &drainSubscription};
 
  private:
   // What `start` returns, for another binary: the operation, if it gives one.

@@ -3,6 +3,7 @@
 
 #include <qtforge/communication/detail/bus_table.hpp>
 #include <qtforge/communication/detail/client.hpp>
+#include <qtforge/communication/detail/deadlines.hpp>
 #include <qtforge/communication/detail/intrusive_list.hpp>
 
 #include <atomic>
@@ -133,6 +134,18 @@ struct ReleaseOperation {
 /// A share of an operation.
 template <class Operation>
 using OperationPtr = std::unique_ptr<Operation, ReleaseOperation>;
+
+/// Calls `late()` of an operation, which keeps a share for it while it is listed, when a time has come.
+template <class Operation>
+struct OperationLimit : Deadlines::Entry {
+  explicit OperationLimit(Operation& o)
+      : Entry([](Entry* self) {
+          const OperationPtr<Operation> share(&static_cast<OperationLimit&>(*self).operation);
+          share->late();
+        }),
+        operation(o) {}
+  Operation& operation;
+};
 
 inline void BusOperations::add(BusOperation& operation) {
   std::lock_guard lock(mutex_);

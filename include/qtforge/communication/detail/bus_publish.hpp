@@ -46,9 +46,9 @@ inline bool BusCore::publish(Client& client, PublishArgs& args, Delivery& delive
 
 [[gnu::noinline]] inline bool BusCore::publishToAny(Passage& passage, const TopicEntry* entry, Authority authority,
                                                     Error& failure, bool& refreshed) {
-  if (const auto begun = begin(passage, entry, authority, failure); begun != Begun::Goes) return begun == Begun::Done;
-  ThreadRecord& thread = passage.thread;
   bool ok = true, grouped = false;
+  if (!begin(passage, entry, authority, failure, ok)) return ok;
+  ThreadRecord& thread = passage.thread;
   index_.forEachMatch(passage.args.topic, entry, [&](SubscriptionCore& subscription) {
     if (subscription.group) [[unlikely]]
       grouped = true;
@@ -63,50 +63,41 @@ inline bool BusCore::publish(Client& client, PublishArgs& args, Delivery& delive
   return ok;
 }
 
-inline BusCore::Begun BusCore::begin(Passage& passage, const TopicEntry*& entry, Authority authority,
-                                                       Error& failure) {
+inline bool BusCore::begin(Passage& passage, const TopicEntry*& entry, Authority authority, Error& failure, bool& ok) {
+  const auto refuse = [&](Error error) { return ok = keepFirst(failure, std::move(error)); };
   const auto state = state_.load(std::memory_order_relaxed);
-  const auto failed = [&](Error error) {
-    keepFirst(failure, std::move(error));
-    return Begun::Failed;
-  };
-  if (state & isClosed) return failed(endedError());
+  if (state & isClosed) return refuse(endedError());
   const std::string_view topic = passage.args.topic;
   if (!entry)
-    if (auto valid = checkTopic(topic); !valid) return failed(valid.error());
-  if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]]
-    return answer(passage, failure);
-
+    if (auto valid = checkTopic(topic); !valid) return refuse(valid.error());
+  if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]] {
+    const auto request = RequestTable::numberOf(topic);
+    if (request == 0) return refuse(reservedError(topic));
+    answer(passage, request);
+    return false;
+  }
   passage.client.sent.add(1, passage.thread.number);
   if (entry) entry->published.add(1, passage.thread.number);
   if (state & isTapped) [[unlikely]]
     showTaps(passage);
   const auto* extras = passage.args.extras;
-  if (!extras) return Begun::Goes;
+  if (!extras) return true;
   if (extras->replyTo.size > 0) passage.message();  // if it cannot be made, nobody is to answer it
   if (extras->retain) {
-    retain(passage.message());
+    ok = retain(passage.message(), failure);
     entry = index_.find(topic);  // who subscribed before that counts on this publisher
   }
-  return Begun::Goes;
+  return true;
 }
 
-inline BusCore::Begun BusCore::answer(Passage& passage, Error& failure) {
-  auto& args = passage.args;
-  const std::string_view topic = passage.args.topic;
-  const auto request = RequestTable::numberOf(topic);
-  if (request == 0) {
-    keepFirst(failure, reservedError(topic));
-    return Begun::Failed;
-  }
+inline void BusCore::answer(Passage& passage, std::uint64_t request) {
   passage.client.sent.add(1, passage.thread.number);
   PublishExtras extras;
-  if (!args.extras) args.extras = &extras;
-  args.extras->correlation = request;
+  if (!passage.args.extras) passage.args.extras = &extras;
+  passage.args.extras->correlation = request;
   if (state_.load(std::memory_order_relaxed) & isTapped) [[unlikely]]
     showTaps(passage);
   passage.delivery.called += requests_.answer(request, passage.message());
-  return Begun::Done;
 }
 
 inline bool BusCore::deliver(SubscriptionCore& subscription, Passage& passage, Error& failure) {

@@ -198,6 +198,10 @@ struct BusTable {
   void (*releaseOperation)(void* operation);
   /// A bus of one's own, for `destroy`, or null. Owns the executor.
   void* (*make)(ExecutorRef executor, ErrorSink sink);
+  /// Whether `receive` would find a message; false as when it returned 0.
+  bool (*receivable)(void* subscription);
+  /// As asyncDrain, for what was put into one subscription's mailbox: until it is handled, or received, or dropped.
+  std::int32_t (*drainSubscription)(void* subscription, std::int64_t nanoseconds, void** operation, ErrorSink sink);
 };
 
 }  // namespace detail

@@ -146,6 +146,13 @@ class Mailbox {
     return n;
   }
 
+  /// Whether receive() would find a message. False: the next put() is a QueuedFirst.
+  [[nodiscard]] bool receivable() {
+    std::lock_guard lock(mutex_);
+    if (count_ == 0) scheduled_ = false;
+    return count_ > 0;
+  }
+
   /// Tells publishers that have their places: at the end of the consumer's turn.
   void wakePublishers() {
     bool wake;
@@ -195,6 +202,10 @@ class Mailbox {
     return true;
   }
 
+  [[nodiscard]] bool closed() const {
+    std::lock_guard lock(mutex_);
+    return closed_;
+  }
   [[nodiscard]] bool busy() const {
     std::lock_guard lock(mutex_);
     return !closed_ && handled_ < enqueued_;

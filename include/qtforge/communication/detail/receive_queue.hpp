@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <iterator>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -70,6 +69,15 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
     cancelled->complete(none);
   }
 
+  /// As BusTable::drainSubscription, for what is to be received.
+  std::int32_t beginDrain(std::int64_t nanoseconds, void*& operation, ErrorSink sink) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return fail(sink, Error(Errc::ShuttingDown, "drain: the subscription has ended"));
+    return bus_->drainSubscription(subscription_, nanoseconds, &operation, sink);
+  }
+
+  [[nodiscard]] const BusTable* bus() const noexcept { return bus_; }
+
   /// As a handler: owns a share of the queue.
   static const HandlerTable table;
   using Share = std::shared_ptr<ReceiveQueue>;
@@ -81,12 +89,10 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
   static void destroy(void* self) {
     const std::unique_ptr<Share> share(static_cast<Share*>(self));
     auto& queue = **share;
-    std::deque<Message> dropped;  // freed after the lock
     std::lock_guard lock(queue.mutex_);
     queue.closed_ = true;
     for (const auto& receive : queue.waiting_) end(*receive);
     queue.waiting_.clear();
-    dropped.swap(queue.returned_);
   }
 
   // The mailbox has messages, and tells so again when it was empty.
@@ -96,30 +102,29 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
     queue.serve();
   }
 
-  // Those that wait, as far as there are messages.
+  // Those that wait, as far as there are messages. One whose context has ended meanwhile takes none.
   void serve() {
-    while (!waiting_.empty()) {
-      auto messages = takeLocked(waiting_.front()->most);
-      if (messages.empty()) return;
-      ReceivedMessages received = std::move(messages);
+    while (!waiting_.empty() && subscription_ && bus_->receivable(subscription_)) {
       const auto receive = std::move(waiting_.front());
       waiting_.pop_front();
-      if (!receive->complete(received))  // its context has ended meanwhile: the next one gets them
-        returned_.insert(returned_.begin(), std::make_move_iterator(received->begin()),
-                         std::make_move_iterator(received->end()));
+      receive->completeWith([&]() -> ReceivedMessages {
+        auto messages = takeLocked(receive->most);
+        if (messages.empty()) return endedError();  // since it was asked
+        return messages;
+      });
     }
   }
 
+  static Error endedError() { return Error(Errc::ShuttingDown, "receive: the subscription has ended"); }
+
   static void end(PendingReceive& receive) {
-    ReceivedMessages none = Error(Errc::ShuttingDown, "receive: the subscription has ended");
+    ReceivedMessages none = endedError();
     receive.complete(none);
   }
 
   std::vector<Message> takeLocked(std::size_t most) {
     std::vector<Message> messages;
     if (!subscription_ || closed_) return messages;
-    for (; !returned_.empty() && messages.size() < most; returned_.pop_front())
-      messages.push_back(std::move(returned_.front()));
     constexpr std::size_t batch = 16;
     MessageRecord* records[batch];
     while (messages.size() < most) {
@@ -134,7 +139,6 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
   std::mutex mutex_;  // guards all below
   void* subscription_ = nullptr;
   std::deque<std::shared_ptr<PendingReceive>> waiting_;
-  std::deque<Message> returned_;  // taken for a receive that was gone
   bool closed_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,14 +19,17 @@ class RetainedMessages {
   /// Also orders subscribing against retaining.
   [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
 
-  /// @return what it replaces; may be empty
-  [[nodiscard]] Message keep(const Message& message) {
+  /// @return what it replaces, which may be empty; none: it is not kept, there being maxRetainedTopics others
+  [[nodiscard]] std::optional<Message> keep(const Message& message) {
     message.record()->extras->retainedAs = ++count_;
-    auto [place, added] = last_.try_emplace(std::string(message.topic()), message);
-    return added ? Message::adopt(nullptr) : std::exchange(place->second, message);
+    const auto known = last_.find(message.topic());
+    if (known != last_.end()) return std::exchange(known->second, message);
+    if (last_.size() == maxRetainedTopics) return std::nullopt;
+    last_.emplace(message.topic(), message);
+    return Message::adopt(nullptr);
   }
 
-  /// How many were ever kept: the newest one's number.
+  /// How many there ever were: the newest one's number.
   [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
 
   /// Those whose topics match, the oldest first.

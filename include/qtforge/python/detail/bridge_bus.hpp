@@ -2,6 +2,7 @@
 // qtforge/python/detail/bridge_bus.hpp: the bus for Python: subscriptions, and what is asked of the bus itself.
 
 #include <qtforge/python/detail/bridge_publish.hpp>
+#include <qtforge/python/detail/python_receiver.hpp>
 #include <qtforge/python/detail/subscribe_options.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
@@ -13,6 +14,7 @@ class PythonSubscriptions {
     void* handle = nullptr;
     const void* owner = nullptr;
     const PluginContext* plugin = nullptr;
+    PythonReceiver::Share receiver = {};  // owns the handle; null for a subscription with a handler
   };
 
   static PythonSubscriptions& instance() {
@@ -22,7 +24,7 @@ class PythonSubscriptions {
 
   std::uint64_t add(Entry entry) {
     std::lock_guard lock(mutex_);
-    entries_.emplace(++last_, entry);
+    entries_.emplace(++last_, std::move(entry));
     return last_;
   }
 
@@ -51,6 +53,13 @@ class PythonSubscriptions {
     return taken;
   }
 
+  /// Null for one that has ended or has a handler.
+  [[nodiscard]] PythonReceiver::Share receiver(std::uint64_t number) const {
+    std::lock_guard lock(mutex_);
+    const auto found = entries_.find(number);
+    return found == entries_.end() ? nullptr : found->second.receiver;
+  }
+
   /// Ends them; waits for running calls, the GIL released meanwhile.
   static void end(const std::vector<Entry>& taken);
 
@@ -72,7 +81,7 @@ inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
   for (const auto& entry : taken) {
     GilYield gil;
     root().bus->unsubscribe(entry.handle, &gil.yield);
-    root().bus->releaseSubscription(entry.handle);
+    if (!entry.receiver) root().bus->releaseSubscription(entry.handle);
   }
 }
 
@@ -83,6 +92,8 @@ inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObjec
   if (!PyCallable_Check(handler))
     return PyErr_Format(PyExc_TypeError, "handler: a callable expected, not %s", Py_TYPE(handler)->tp_name);
   args.pattern = *text;
+  PyObject* filter = nullptr;
+  if (!given.callable("filter", filter)) return nullptr;
 
   auto* interpreter = Interpreter::find();
   auto plugin = callingPlugin(gil);
@@ -91,9 +102,8 @@ inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObjec
   PyObject* owner = given.find("owner");
   if (!owner || owner == Py_None) owner = self ? self : plugin ? plugin->object.get() : nullptr;
 
-  auto* held = new PythonHandler(handler, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
-  args.handler = static_cast<DeliveryMode>(args.delivery) == DeliveryMode::Direct ? &PythonHandler::direct
-                                                                                   : &PythonHandler::queued;
+  auto* held = new PythonHandler(handler, filter, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
+  args.handler = &held->table(static_cast<DeliveryMode>(args.delivery));
   args.self = held;
   args.executor = (plugin && plugin->lane ? *plugin->lane : interpreter->sharedLane()).executor();
   Error error;
@@ -118,6 +128,8 @@ inline PyObject* bridgeTap(PyObject* pattern, PyObject* handler, PyObject* optio
   if (!readTapOptions(given, args)) return nullptr;
   return subscribeCallable(args, pattern, handler, given, true, gil);
 }
+
+inline int bridgeKnowsOption(const char* name) { return std::string_view(name) == "filter"; }
 
 inline PyObject* bridgeUnsubscribe(std::uint64_t subscription) {
   const auto taken = PythonSubscriptions::instance().takeOne(subscription);

@@ -2,6 +2,7 @@
 // qtforge/python/detail/bridge_host.hpp: fills the bridge's table, for a host's capsule or for an extension on its own.
 
 #include <qtforge/python/detail/bridge_plugins.hpp>
+#include <qtforge/python/detail/bridge_receiver.hpp>
 #include <qtforge/python/detail/executor.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
@@ -45,7 +46,12 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgePluginDescription>::call,
                                 &Guarded<&bridgeRequest>::call,
                                 &Guarded<&bridgeClearRetained>::call,
-                                &Guarded<&bridgeTap>::call};
+                                &Guarded<&bridgeTap>::call,
+                                &bridgeKnowsOption,
+                                &Guarded<&bridgeReceiver>::call,
+                                &Guarded<&bridgeReceive>::call,
+                                &Guarded<&bridgeTryReceive>::call,
+                                &Guarded<&bridgeAwaitMessage>::call};
   return table;
 }
 

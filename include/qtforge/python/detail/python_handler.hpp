@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/detail/python_handler.hpp: a Python callable as a subscription's handler: where it is called, with what.
 
+#include <qtforge/communication/subscription.hpp>
 #include <qtforge/python/convert.hpp>
 #include <qtforge/python/detail/interpreter.hpp>
 
@@ -45,6 +46,47 @@ inline Ref envelopeOf(Arrival& arrival, const Gil& gil) {
                                           reply.get()));
 }
 
+/// What a handler or filter is called with. Null with a Python error set.
+inline Ref argumentOf(Arrival& arrival, bool envelope, const Gil& gil) {
+  return envelope ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
+}
+
+/// Which messages a subscription gets, said by a Python callable on the publisher's thread.
+class HandlerFilter {
+ public:
+  /// @param callable  null: all
+  /// @param plugin    whose code it is; may be null
+  HandlerFilter(PyObject* callable, std::shared_ptr<PluginContext> plugin)
+      : callable_(Ref::borrow(callable)), plugin_(std::move(plugin)) {}
+
+  [[nodiscard]] bool present() const noexcept { return callable_.get() != nullptr; }
+
+  /// As HandlerTable::accepts.
+  std::int32_t accepts(Arrival& arrival, bool envelope, bool& wanted, qtforge::detail::ErrorSink sink) const {
+    const Gil gil;
+    const PluginScope scope(plugin_.get());
+    return qtforge::detail::guarded(sink, [&]() -> expected<void> {
+      const Ref argument = argumentOf(arrival, envelope, gil);
+      const Ref answer = Ref::steal(
+          argument ? orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }) : nullptr);
+      const int truth = answer ? orStay([&] { return PyObject_IsTrue(answer.get()); }) : -1;
+      if (truth < 0) return takePythonError("Python filter", gil, Errc::HandlerFailed);
+      wanted = truth == 1;
+      return {};
+    });
+  }
+
+  // HandlerTable's, of whatever runs Python.
+  static void* letGo() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
+  static void takeBack(void* held) {
+    orStay([&] { PyEval_RestoreThread(static_cast<PyThreadState*>(held)); });
+  }
+
+ private:
+  SharedRef callable_;
+  std::shared_ptr<PluginContext> plugin_;
+};
+
 /// What becomes of a responder's result, or of its error, which is the requester's.
 using Answer = expected<void> (*)(const Message& request, const expected<Ref>& result, const PluginContext* responder,
                                   const Gil& gil);
@@ -52,18 +94,25 @@ using Answer = expected<void> (*)(const Message& request, const expected<Ref>& r
 /// A Python callable as the handler of a subscription.
 class PythonHandler {
  public:
+  /// @param filter  what says which messages the callable gets; null: all
   /// @param answer  for a responder, else null
-  PythonHandler(PyObject* callable, PyObject* owner, bool envelope, Answer answer, std::shared_ptr<PluginContext> plugin)
+  PythonHandler(PyObject* callable, PyObject* filter, PyObject* owner, bool envelope, Answer answer,
+                std::shared_ptr<PluginContext> plugin)
       : callable_(Ref::borrow(callable)),
+        filter_(filter, plugin),
         owner_(Ref::borrow(owner)),
         envelope_(envelope),
         answer_(answer),
         plugin_(std::move(plugin)) {}
 
-  static const qtforge::detail::HandlerTable queued;
-  static const qtforge::detail::HandlerTable direct;
+  /// How the bus calls this one.
+  [[nodiscard]] const qtforge::detail::HandlerTable& table(DeliveryMode delivery) const noexcept {
+    return tables[delivery == DeliveryMode::Direct][filter_.present()];
+  }
 
  private:
+  static const qtforge::detail::HandlerTable tables[2][2];  // whether Direct, whether filtered
+
   static void destroy(void* self) { delete static_cast<PythonHandler*>(self); }
 
   // Queued: the GIL and the plugin's mark are taken once for a batch.
@@ -81,17 +130,20 @@ class PythonHandler {
     return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, gil);
   }
 
-  static void* letGo() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
-  static void takeBack(void* held) {
-    orStay([&] { PyEval_RestoreThread(static_cast<PyThreadState*>(held)); });
+  static std::int32_t accepts(void* self, Arrival* arrival, bool* wanted, qtforge::detail::ErrorSink sink) {
+    auto& handler = *static_cast<PythonHandler*>(self);
+    return handler.filter_.accepts(*arrival, handler.envelope_, *wanted, sink);
   }
+
+  static constexpr auto letGo = &HandlerFilter::letGo;
+  static constexpr auto takeBack = &HandlerFilter::takeBack;
 
   std::int32_t guardedCall(Arrival& arrival, qtforge::detail::ErrorSink sink, const Gil& gil) {
     return qtforge::detail::guarded(sink, [&]() -> expected<void> { return call(arrival, gil); });
   }
 
   expected<void> call(Arrival& arrival, const Gil& gil) {
-    const Ref argument = envelope_ ? envelopeOf(arrival, gil) : payloadOf(arrival, gil);
+    const Ref argument = argumentOf(arrival, envelope_, gil);
     Ref result;
     if (argument)
       result = Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
@@ -105,15 +157,17 @@ class PythonHandler {
   }
 
   SharedRef callable_;
+  HandlerFilter filter_;
   SharedRef owner_;  // keeps its address from being another's
   const bool envelope_;
   const Answer answer_;
   std::shared_ptr<PluginContext> plugin_;
 };
 
-inline constexpr qtforge::detail::HandlerTable PythonHandler::queued{&callInBatch, &batch,    &destroy,
-                                                                     true,         &letGo, &takeBack};
-inline constexpr qtforge::detail::HandlerTable PythonHandler::direct{&callDirect, nullptr, &destroy,
-                                                                     true,        &letGo,  &takeBack};
+inline constexpr qtforge::detail::HandlerTable PythonHandler::tables[2][2]{
+    {{&callInBatch, &batch, &destroy, true, letGo, takeBack},
+     {&callInBatch, &batch, &destroy, true, letGo, takeBack, &accepts}},
+    {{&callDirect, nullptr, &destroy, true, letGo, takeBack},
+     {&callDirect, nullptr, &destroy, true, letGo, takeBack, &accepts}}};
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail

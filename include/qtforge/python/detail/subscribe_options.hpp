@@ -85,6 +85,13 @@ class OptionReader {
     return true;
   }
 
+  /// @param out  borrowed; null if it is not there, or None
+  bool callable(const char* name, PyObject*& out) const {
+    PyObject* given = find(name);
+    out = given == Py_None ? nullptr : given;
+    return !out || PyCallable_Check(out) || wrongType(name, "callable or None", given);
+  }
+
   /// @param out  valid as long as the options
   bool text(const char* name, qtforge::detail::Text& out) const {
     PyObject* given = find(name);
