@@ -20,14 +20,14 @@ using namespace qtforge;
 using test::ManualBus;
 namespace json = boost::json;
 
-namespace {
+namespace message_bus {
 
 /// Collects integers that are published.
 auto collectInto(std::vector<std::int64_t>& seen) {
   return [&seen](const json::value& value) { seen.push_back(value.as_int64()); };
 }
 
-}  // namespace
+}  // namespace message_bus
 
 BOOST_AUTO_TEST_SUITE(message_bus)
 
