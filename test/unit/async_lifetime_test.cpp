@@ -23,7 +23,7 @@ using namespace qtforge;
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
 
-namespace {
+namespace async_lifetime {
 
 std::int64_t number(const Message& message) { return message.json()->as_int64(); }
 
@@ -56,7 +56,7 @@ struct Waiting {
   }
 };
 
-}  // namespace
+}  // namespace async_lifetime
 
 BOOST_FIXTURE_TEST_SUITE(async_lifetime, Waiting)
 

@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 namespace asio = boost::asio;
 namespace json = boost::json;
 
-namespace {
+namespace async {
 
 constexpr std::int64_t codeOf(Errc code) { return -static_cast<std::int64_t>(code); }
 std::int64_t number(const Message& message) { return message.json()->as_int64(); }
@@ -87,7 +87,7 @@ struct Place {
 };
 void tag_invoke(json::value_from_tag, json::value& to, const Place& from) { to = from.name; }
 
-}  // namespace
+}  // namespace async
 
 BOOST_FIXTURE_TEST_SUITE(async, Fixture)
 

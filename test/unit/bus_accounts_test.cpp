@@ -20,7 +20,7 @@ using namespace qtforge;
 namespace asio = boost::asio;
 namespace json = boost::json;
 
-namespace {
+namespace bus_accounts {
 
 constexpr std::size_t publishers = 8;
 constexpr std::int64_t each = test::sanitized ? 400 : 1500;  // messages of a publisher
@@ -215,7 +215,7 @@ std::uint32_t chooseSeed() {
   return given ? static_cast<std::uint32_t>(std::strtoul(given, nullptr, 10)) : std::random_device{}();
 }
 
-}  // namespace
+}  // namespace bus_accounts
 
 BOOST_AUTO_TEST_SUITE(bus_accounts)
 

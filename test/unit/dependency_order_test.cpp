@@ -11,7 +11,7 @@
 
 using namespace qtforge;
 
-namespace {
+namespace dependency_order {
 
 DependencyNode node(std::string name, std::vector<std::string> needs = {}, const char* version = "1.0.0") {
   DependencyNode made{std::move(name), parseVersion(version).value(), {}};
@@ -31,7 +31,7 @@ std::string names(const std::vector<DependencyNode>& nodes, const DependencyOrde
   return out;
 }
 
-}  // namespace
+}  // namespace dependency_order
 
 BOOST_AUTO_TEST_SUITE(dependency_order)
 

@@ -14,7 +14,7 @@
 using namespace qtforge;
 using test::contains;
 
-namespace {
+namespace elf_note {
 
 expected<void> check(const test::fs::path& path, std::string_view tag = QTFORGE_ABI_TAG) {
   const auto file = detail::File::open(path, Errc::EntryPointInvalid);
@@ -27,7 +27,7 @@ std::string bytes(const test::fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-}  // namespace
+}  // namespace elf_note
 
 BOOST_AUTO_TEST_SUITE(elf_note)
 

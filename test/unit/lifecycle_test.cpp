@@ -11,7 +11,7 @@
 
 using namespace qtforge;
 
-namespace {
+namespace lifecycle {
 
 using Step = LifecycleStep;
 using Outcome = Lifecycle::Outcome;
@@ -36,7 +36,7 @@ void reach(Lifecycle& machine, PluginState state) {
   BOOST_REQUIRE((machine.state() == state));
 }
 
-}  // namespace
+}  // namespace lifecycle
 
 BOOST_AUTO_TEST_SUITE(lifecycle)
 

@@ -12,7 +12,7 @@
 using namespace qtforge;
 using namespace qtforge::detail;
 
-namespace {
+namespace mailbox {
 
 ThreadRecord maker;
 
@@ -33,7 +33,7 @@ std::string contents(Mailbox& box) {
   return text;
 }
 
-}  // namespace
+}  // namespace mailbox
 
 BOOST_AUTO_TEST_SUITE(mailbox)
 
@@ -91,7 +91,7 @@ namespace {
 
 struct Put : WaitingPut {
   explicit Put(int value)
-      : WaitingPut(::message("a", value), [](WaitingPut* self) { ++static_cast<Put*>(self)->told; }) {}
+      : WaitingPut(mailbox::message("a", value), [](WaitingPut* self) { ++static_cast<Put*>(self)->told; }) {}
   int told = 0;
 };
 struct Wait : HandledWait {

@@ -12,7 +12,7 @@
 using namespace qtforge;
 using test::contains;
 
-namespace {
+namespace manifest {
 
 constexpr auto least = R"("name": "A", "version": "1.0.0", "language": "python", "entry_point": "a.py")";
 
@@ -33,7 +33,7 @@ std::string wrongText(std::string_view text) {
   return manifest.error().message();
 }
 
-}  // namespace
+}  // namespace manifest
 
 BOOST_AUTO_TEST_SUITE(manifest)
 

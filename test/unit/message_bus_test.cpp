@@ -20,14 +20,14 @@ using namespace qtforge;
 using test::ManualBus;
 namespace json = boost::json;
 
-namespace {
+namespace message_bus {
 
 /// Collects integers that are published.
 auto collectInto(std::vector<std::int64_t>& seen) {
   return [&seen](const json::value& value) { seen.push_back(value.as_int64()); };
 }
 
-}  // namespace
+}  // namespace message_bus
 
 BOOST_AUTO_TEST_SUITE(message_bus)
 
@@ -350,6 +350,28 @@ BOOST_AUTO_TEST_CASE(unsubscribe_from_inside_the_own_handler_lets_the_captures_l
     m.runHandlers();
     BOOST_TEST(*captured == 1);
     BOOST_TEST(captured.use_count() == 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(one_direct_handler_of_a_topic_may_end_the_next_one_or_the_one_before) {
+  constexpr SubscribeOptions direct{.delivery = DeliveryMode::Direct};
+  for (const int ended : {0, 1, 2}) {
+    MessageBus& bus = MessageBus::instance();
+    std::vector<Subscription> all(3);
+    std::vector<int> seen;
+    std::weak_ptr<int> captured;
+    for (int i = 0; i < 3; ++i) {
+      auto held = std::make_shared<int>(i);
+      if (i == ended) captured = held;
+      all[static_cast<std::size_t>(i)] = bus.subscribe("test.round", [&, held](const json::value&) {
+        seen.push_back(*held);
+        if (*held == 1) all[static_cast<std::size_t>(ended)].unsubscribe();
+        BOOST_TEST(captured.expired() == (*held > (ended == 1 ? 1 : 0)));
+      }, direct).value();
+    }
+    BOOST_TEST(bus.publish("test.round", 0).value().called == (ended == 2 ? 2u : 3u));
+    BOOST_TEST(captured.expired());
+    BOOST_TEST((seen == (ended == 2 ? std::vector{0, 1} : std::vector{0, 1, 2})));
   }
 }
 

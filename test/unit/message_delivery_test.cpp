@@ -20,7 +20,7 @@ using namespace qtforge;
 using test::ManualBus;
 namespace json = boost::json;
 
-namespace {
+namespace message_delivery {
 
 using Seen = std::vector<std::string>;
 
@@ -32,7 +32,7 @@ auto into(Seen& seen) {
 
 constexpr PublishOptions retain{.retain = true};
 
-}  // namespace
+}  // namespace message_delivery
 
 BOOST_AUTO_TEST_SUITE(message_delivery)
 

@@ -12,7 +12,7 @@
 using namespace qtforge;
 using namespace qtforge::detail;
 
-namespace {
+namespace message_record {
 
 int freed = 0;
 
@@ -56,7 +56,7 @@ struct Fresh {
   ThreadRecord maker, consumer;
 };
 
-}  // namespace
+}  // namespace message_record
 
 BOOST_FIXTURE_TEST_SUITE(message_record, Fresh)
 

@@ -42,7 +42,7 @@ BOOST_DESCRIBE_STRUCT(Other, (), (name, value))
 
 }  // namespace fixture
 
-namespace {
+namespace native_loader {
 
 // What is published on a pattern while it lives, as "sender: payload", taken on the publisher's thread.
 class Heard {
@@ -103,7 +103,7 @@ std::string refusal(const std::string& name, Errc code) {
   return loaded.error().message();
 }
 
-}  // namespace
+}  // namespace native_loader
 
 BOOST_AUTO_TEST_SUITE(native_loader)
 

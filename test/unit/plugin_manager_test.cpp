@@ -25,7 +25,7 @@
 using namespace qtforge;
 using test::contains;
 
-namespace {
+namespace plugin_manager {
 
 std::vector<std::string> names(const std::vector<PluginHandle>& plugins) {
   std::vector<std::string> out;
@@ -95,7 +95,7 @@ test::fs::path scripted(const test::Folder& folder, const std::string& name, con
   return folder / name;
 }
 
-}  // namespace
+}  // namespace plugin_manager
 
 BOOST_AUTO_TEST_SUITE(plugin_manager)
 

@@ -6,7 +6,7 @@
 
 using namespace monitor;
 
-namespace {
+namespace proc_parse {
 
 CpuTimes cpu(std::uint64_t busy, std::uint64_t total) { return {"cpu", busy, total}; }
 
@@ -16,7 +16,7 @@ std::string processStat(const std::string& name) {
          "18446744073709551615 1 1 0 0 0 0 0\n";
 }
 
-}  // namespace
+}  // namespace proc_parse
 
 BOOST_AUTO_TEST_SUITE(proc_parse)
 

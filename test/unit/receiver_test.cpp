@@ -23,7 +23,7 @@ using namespace qtforge;
 namespace asio = boost::asio;
 namespace json = boost::json;
 
-namespace {
+namespace receiver {
 
 std::int64_t number(const Message& message) { return message.json()->as_int64(); }
 
@@ -47,7 +47,7 @@ struct Fixture {
 constexpr auto cancelled = -static_cast<std::int64_t>(Errc::Cancelled);
 constexpr auto ended = -static_cast<std::int64_t>(Errc::ShuttingDown);
 
-}  // namespace
+}  // namespace receiver
 
 BOOST_FIXTURE_TEST_SUITE(receiver, Fixture)
 

@@ -19,7 +19,7 @@ using namespace qtforge;
 namespace asio = boost::asio;
 namespace json = boost::json;
 
-namespace {
+namespace recorder {
 
 /// A recorder's work is done when the test says so, or when somebody needs it at once.
 struct Fixture : test::ManualBus {
@@ -108,7 +108,7 @@ void publishWithAttachments(const MessageBus& bus, std::string_view topic, json:
   BOOST_TEST(where.table->publish(where.core, where.client, &args, &delivery, {}) == 0);
 }
 
-}  // namespace
+}  // namespace recorder
 
 BOOST_FIXTURE_TEST_SUITE(recorder, Fixture)
 

@@ -12,7 +12,7 @@ using detail::JsonReader;
 using detail::JsonWriter;
 namespace json = boost::json;
 
-namespace {
+namespace recording_format {
 
 std::string textOf(const json::value& value) {
   std::string text;
@@ -70,7 +70,7 @@ const Row rows[] = {
     {json::object{{"\xff", 1}, {"$", 2}}, R"({"$object":[[{"$string":"/w=="},1],["$",2]]})"},
 };
 
-}  // namespace
+}  // namespace recording_format
 
 BOOST_AUTO_TEST_SUITE(recording_format)
 

@@ -14,7 +14,7 @@ using namespace qtforge;
 using namespace std::chrono_literals;
 namespace json = boost::json;
 
-namespace {
+namespace replay {
 
 struct Fixture : test::ManualBus {
   test::Folder folder;
@@ -42,7 +42,7 @@ struct Fixture : test::ManualBus {
 
 ReplayOptions fast() { return {.speed = 0}; }
 
-}  // namespace
+}  // namespace replay
 
 BOOST_FIXTURE_TEST_SUITE(replay, Fixture)
 

@@ -14,7 +14,7 @@ using namespace qtforge;
 namespace asio = boost::asio;
 namespace json = boost::json;
 
-namespace {
+namespace tap {
 
 struct Fixture : test::ManualBus {
   std::vector<std::string> topics;
@@ -26,7 +26,7 @@ struct Fixture : test::ManualBus {
 
 using Topics = std::vector<std::string>;
 
-}  // namespace
+}  // namespace tap
 
 BOOST_FIXTURE_TEST_SUITE(tap, Fixture)
 

@@ -21,7 +21,7 @@ using namespace qtforge;
 using test::ManualBus;
 namespace json = boost::json;
 
-namespace {
+namespace typed_payload {
 
 struct Point {
   int x = 0, y = 0;
@@ -102,7 +102,7 @@ struct Trace {
   ManualBus m;
 };
 
-}  // namespace
+}  // namespace typed_payload
 
 BOOST_FIXTURE_TEST_SUITE(typed_payload, Trace)
 
@@ -338,7 +338,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 // ---- Layouts -------------------------------------------------------------------------------------------------------
 
-namespace {
+namespace layout {
 
 template <class... Parts>
 std::uint64_t fingerprintFrom(Parts... parts) {
@@ -369,7 +369,7 @@ struct Around {
 BOOST_DESCRIBE_STRUCT(Around<one::Layout>, (), (items))
 BOOST_DESCRIBE_STRUCT(Around<two::Layout>, (), (items))
 
-}  // namespace
+}  // namespace layout
 
 BOOST_AUTO_TEST_SUITE(layout)
 

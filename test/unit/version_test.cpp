@@ -9,7 +9,7 @@
 using namespace qtforge;
 namespace data = boost::unit_test::data;
 
-namespace {
+namespace version {
 
 Version at(std::string_view text) { return parseVersion(text).value(); }
 bool inRange(std::string_view range, std::string_view text) { return parseVersionRange(range).value().contains(at(text)); }
@@ -21,7 +21,7 @@ struct Case {
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.range << " and " << c.version; }
 
-}  // namespace
+}  // namespace version
 
 BOOST_AUTO_TEST_SUITE(version)
 

@@ -26,11 +26,7 @@ class Message {
     return *this;
   }
   ~Message() {
-    if (!record_) return;
-    // The only owner needs no atomic change.
-    if (record_->references.load(std::memory_order_acquire) == 1 ||
-        record_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
-      record_->destroy(record_);
+    if (record_) letGo(record_);
   }
 
   [[nodiscard]] std::string_view topic() const noexcept { return record_->topic(); }
@@ -92,6 +88,13 @@ class Message {
   [[nodiscard]] detail::MessageRecord* release() noexcept { return std::exchange(record_, nullptr); }
 
  private:
+  static void letGo(detail::MessageRecord* record) noexcept {
+    // The only owner needs no atomic change.
+    if (record->references.load(std::memory_order_acquire) == 1 ||
+        record->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      record->destroy(record);
+  }
+
   explicit Message(detail::MessageRecord* record) noexcept : record_(record) {}
 
   [[nodiscard]] const detail::MessageExtras& extras() const noexcept {

@@ -216,33 +216,32 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   };
 
   // What publish() does, and what its parts do. See bus_publish.hpp.
-  bool publishReading(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure,
-                      bool& refreshed);
+  bool publishReading(Passage& passage, Authority authority, Error& failure, bool& refreshed);
+  bool publishToAny(Passage& passage, const TopicEntry* entry, Authority authority, Error& failure, bool& refreshed);
+
+  // What comes before the message goes to the subscriptions. False if it does not; `ok` is then what publish() returns.
+  bool begin(Passage& passage, const TopicEntry*& entry, Authority authority, Error& failure, bool& ok);
 
   static expected<void> checkTap(const SubscribeArgs& args);
   // Queues the message for the taps that want it. See bus_taps.hpp.
-  [[gnu::cold]] void showTaps(Passage& passage, ThreadRecord& record, const PublishArgs& args);
+  [[gnu::cold]] void showTaps(Passage& passage);
 
-  // The topic is that of a request's answer, or nobody's to publish to.
-  bool answer(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record, Delivery& delivery,
-              Error& failure);
+  // Its topic is that of a request's answer.
+  void answer(Passage& passage, std::uint64_t request);
 
-  bool deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
-               Delivery& delivery, Error& failure);
+  bool deliver(SubscriptionCore& subscription, Passage& passage, Error& failure);
 
   // Anybody's code is called without the GIL, unless it is Python's.
   static const Yield* yieldFor(const SubscriptionCore& subscription, const PublishArgs& args) noexcept {
     return args.extras && !subscription.underGil() ? args.extras->yield : nullptr;
   }
 
-  static bool wants(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, const PublishArgs& args);
+  static bool wants(SubscriptionCore& subscription, Passage& passage);
 
   // One member of each group.
-  bool deliverToGroups(std::string_view topic, const TopicEntry* entry, Passage& passage, ThreadRecord& record,
-                       PublishArgs& args, Delivery& delivery, Error& failure);
+  bool deliverToGroups(Passage& passage, const TopicEntry* entry, Error& failure);
 
-  bool handOver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
-                Delivery& delivery, Error& failure);
+  bool handOver(SubscriptionCore& subscription, Passage& passage, Error& failure);
 
   [[gnu::cold]] static bool refuseNested(SubscriptionCore& subscription, Delivery& delivery, Error& failure);
 

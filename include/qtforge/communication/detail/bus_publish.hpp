@@ -7,102 +7,133 @@
 namespace qtforge::inline QTFORGE_ABI::detail {
 
 inline bool BusCore::publish(Client& client, PublishArgs& args, Delivery& delivery, Authority authority, Error& failure) {
-  bool refreshed = false;
-  const bool sent = publishReading(client, args, delivery, authority, failure, refreshed);
+  Passage passage(client, args, ThreadRecords::mine(), delivery);
+  bool refreshed = false, sent;
+  {
+    const ReadSection reading(passage.thread);
+    sent = publishReading(passage, authority, failure, refreshed);
+  }
   if (refreshed) [[unlikely]]
     ThreadRecords::instance().reclaim();  // what was refreshed left something to free
   return sent;
 }
 
-inline bool BusCore::publishReading(Client& client, PublishArgs& args, Delivery& delivery, Authority authority,
-                                    Error& failure, bool& refreshed) {
-  const auto state = state_.load(std::memory_order_relaxed);
-  if (state & isClosed) return keepFirst(failure, endedError());
-  ThreadRecord& record = ThreadRecords::mine();
-  ReadSection reading(record);
-  const TopicEntry* entry = args.publisher ? static_cast<PublisherCore*>(args.publisher)->entry
-                                           : index_.find(args.topic);
-  const std::string_view topic = entry ? std::string_view(entry->name) : std::string_view(args.topic);
-  if (!entry) [[unlikely]]
-    if (auto valid = checkTopic(topic); !valid) return keepFirst(failure, valid.error());
-  if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]]
-    return answer(client, topic, args, record, delivery, failure);
-
-  Passage passage(client, topic, args, record);
-  client.sent.add(1, record.number);
-  if (entry) entry->published.add(1, record.number);
-  if (state & isTapped) [[unlikely]]
-    showTaps(passage, record, args);
-  if (args.extras && args.extras->replyTo.size > 0) passage.message();  // if it cannot be made, nobody is to answer it
-  bool ok = true, grouped = false;
-  if (args.extras && args.extras->retain) {
-    ok = retain(passage.message(), failure);
-    entry = index_.find(topic);  // who subscribed before that counts on this publisher
+[[gnu::always_inline]] inline bool BusCore::publishReading(Passage& passage, Authority authority, Error& failure,
+                                                           bool& refreshed) {
+  auto& args = passage.args;
+  const TopicEntry* entry;
+  if (args.publisher) {
+    entry = static_cast<PublisherCore*>(args.publisher)->entry;
+    args.topic = std::string_view(entry->name);
+  } else {
+    entry = index_.find(args.topic);
   }
-  index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
+  if (entry && !args.extras && !entry->reserved && state_.load(std::memory_order_relaxed) == 0 &&
+      passage.thread.callDepth < maxNestedCalls) [[likely]] {
+    HandlerCalls::Round round(passage.thread);
+    const auto thread = passage.thread.number;
+    std::uint32_t called = 0;
+    if (index_.forEachPlain(*entry, [&](SubscriptionCore& subscription) __attribute__((always_inline)) {
+          called += subscription.callNext(round, thread, args);
+        })) [[likely]] {
+      passage.client.sent.add(1, thread);
+      entry->published.add(1, thread);
+      passage.delivery.called += called;
+      return true;
+    }
+  }
+  return publishToAny(passage, entry, authority, failure, refreshed);
+}
+
+[[gnu::noinline]] inline bool BusCore::publishToAny(Passage& passage, const TopicEntry* entry, Authority authority,
+                                                    Error& failure, bool& refreshed) {
+  bool ok = true, grouped = false;
+  if (!begin(passage, entry, authority, failure, ok)) return ok;
+  ThreadRecord& thread = passage.thread;
+  index_.forEachMatch(passage.args.topic, entry, [&](SubscriptionCore& subscription) {
     if (subscription.group) [[unlikely]]
       grouped = true;
-    else ok &= deliver(subscription, passage, record, args, delivery, failure);
+    else ok &= deliver(subscription, passage, failure);
   });
   if (grouped) [[unlikely]]
-    ok &= deliverToGroups(topic, entry, passage, record, args, delivery, failure);
-  if (record.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
-    record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    ok &= deliverToGroups(passage, entry, failure);
+  if (thread.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
+    thread.nested.store(thread.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   if (entry && index_.stale(*entry)) [[unlikely]]
     refreshed = refresh(*entry);
   return ok;
 }
 
-inline bool BusCore::answer(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record,
-                            Delivery& delivery, Error& failure) {
-  const auto request = RequestTable::numberOf(topic);
-  if (request == 0) return keepFirst(failure, reservedError(topic));
-  client.sent.add(1, record.number);
-  PublishExtras extras;
-  if (!args.extras) args.extras = &extras;
-  args.extras->correlation = request;
-  Passage passage(client, topic, args, record);
-  if (state_.load(std::memory_order_relaxed) & isTapped) [[unlikely]]
-    showTaps(passage, record, args);
-  delivery.called += requests_.answer(request, passage.message());
+inline bool BusCore::begin(Passage& passage, const TopicEntry*& entry, Authority authority, Error& failure, bool& ok) {
+  const auto refuse = [&](Error error) { return ok = keepFirst(failure, std::move(error)); };
+  const auto state = state_.load(std::memory_order_relaxed);
+  if (state & isClosed) return refuse(endedError());
+  const std::string_view topic = passage.args.topic;
+  if (!entry)
+    if (auto valid = checkTopic(topic); !valid) return refuse(valid.error());
+  if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]] {
+    const auto request = RequestTable::numberOf(topic);
+    if (request == 0) return refuse(reservedError(topic));
+    answer(passage, request);
+    return false;
+  }
+  passage.client.sent.add(1, passage.thread.number);
+  if (entry) entry->published.add(1, passage.thread.number);
+  if (state & isTapped) [[unlikely]]
+    showTaps(passage);
+  const auto* extras = passage.args.extras;
+  if (!extras) return true;
+  if (extras->replyTo.size > 0) passage.message();  // if it cannot be made, nobody is to answer it
+  if (extras->retain) {
+    ok = retain(passage.message(), failure);
+    entry = index_.find(topic);  // who subscribed before that counts on this publisher
+  }
   return true;
 }
 
-inline bool BusCore::deliver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
-                             Delivery& delivery, Error& failure) {
-  auto* extras = args.extras;
+inline void BusCore::answer(Passage& passage, std::uint64_t request) {
+  passage.client.sent.add(1, passage.thread.number);
+  PublishExtras extras;
+  if (!passage.args.extras) passage.args.extras = &extras;
+  passage.args.extras->correlation = request;
+  if (state_.load(std::memory_order_relaxed) & isTapped) [[unlikely]]
+    showTaps(passage);
+  passage.delivery.called += requests_.answer(request, passage.message());
+}
+
+inline bool BusCore::deliver(SubscriptionCore& subscription, Passage& passage, Error& failure) {
+  auto* extras = passage.args.extras;
+  auto& delivery = passage.delivery;
   if (extras && extras->retain && passage.message().record()->extras->retainedAs <= subscription.retainedUpTo) return true;
-  if (record.callDepth == maxNestedCalls && subscription.calledByPublishers()) [[unlikely]]
+  if (passage.thread.callDepth == maxNestedCalls && subscription.calledByPublishers()) [[unlikely]]
     return refuseNested(subscription, delivery, failure);
-  if (subscription.filters() && !wants(subscription, passage, record, args)) return true;
-  if (!subscription.responds) return handOver(subscription, passage, record, args, delivery, failure);
+  if (subscription.filters() && !wants(subscription, passage)) return true;
+  if (!subscription.responds) return handOver(subscription, passage, failure);
   if (extras && extras->wait && subscription.delivery == DeliveryMode::Queued && !extras->wait->ask(subscription))
     return keepFirst(failure, AnswerWait::deadlock(subscription));
   const auto before = delivery.receivers();
-  const bool done = handOver(subscription, passage, record, args, delivery, failure);
+  const bool done = handOver(subscription, passage, failure);
   if (extras) extras->responders += delivery.receivers() - before;
   return done;
 }
 
-inline bool BusCore::wants(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record,
-                           const PublishArgs& args) {
-  const Yielding yielding(yieldFor(subscription, args));
-  return subscription.wants(record, passage.arrival);
+inline bool BusCore::wants(SubscriptionCore& subscription, Passage& passage) {
+  const Yielding yielding(yieldFor(subscription, passage.args));
+  return subscription.wants(passage.thread, passage.args);
 }
 
-inline bool BusCore::deliverToGroups(std::string_view topic, const TopicEntry* entry, Passage& passage,
-                                     ThreadRecord& record, PublishArgs& args, Delivery& delivery, Error& failure) {
+inline bool BusCore::deliverToGroups(Passage& passage, const TopicEntry* entry, Error& failure) {
   MatchedMembers members;
-  index_.forEachMatch(topic, entry, [&](SubscriptionCore& subscription) {
+  index_.forEachMatch(passage.args.topic, entry, [&](SubscriptionCore& subscription) {
     if (subscription.group) members.add(subscription);
   });
   bool ok = true;
   Error refused;  // by a member; it does not matter once another takes the message
   members.offerToEach(
       [&](SubscriptionCore& member) {
-        const auto before = delivery.receivers();
-        deliver(member, passage, record, args, delivery, refused);
-        return delivery.receivers() != before;
+        const auto before = passage.delivery.receivers();
+        deliver(member, passage, refused);
+        return passage.delivery.receivers() != before;
       },
       [&](bool taken) {
         if (!taken && refused.code() != Errc::Ok) ok = keepFirst(failure, refused);
@@ -111,12 +142,11 @@ inline bool BusCore::deliverToGroups(std::string_view topic, const TopicEntry* e
   return ok;
 }
 
-inline bool BusCore::handOver(SubscriptionCore& subscription, Passage& passage, ThreadRecord& record, PublishArgs& args,
-                              Delivery& delivery, Error& failure) {
+inline bool BusCore::handOver(SubscriptionCore& subscription, Passage& passage, Error& failure) {
   if (subscription.delivery == DeliveryMode::Queued)
-    return subscription.enqueue(record, passage.message(), args, delivery, failure);
-  const Yielding yielding(yieldFor(subscription, args));
-  if (subscription.callDirect(record, passage.arrival)) ++delivery.called;
+    return subscription.enqueue(passage.thread, passage.message(), passage.args, passage.delivery, failure);
+  const Yielding yielding(yieldFor(subscription, passage.args));
+  if (subscription.callDirect(passage.thread, passage.args)) ++passage.delivery.called;
   return true;
 }
 

@@ -61,17 +61,6 @@ struct PublishExtras {
   AnswerWait* wait = nullptr;     // likewise: of the publisher's thread, where it waits for an answer
 };
 
-struct PublishArgs {
-  PublishArgs() noexcept {}  // not constexpr: compilers would clear all of it at once, which takes longer
-
-  Text topic;
-  void* publisher = nullptr;          // from makePublisher: then `topic` is not read
-  PayloadView payload;
-  MessageRecord* source = nullptr;    // a message whose payload is shared; then `payload` is its
-  bool adopt = false;                 // payload and attachments may be moved from
-  PublishExtras* extras = nullptr;    // may be null
-};
-
 /// A message on its way into a handler. `message` makes the shared record at the first call.
 struct Arrival {
   Text topic;
@@ -105,6 +94,16 @@ struct Arrival {
     made.record = [](Arrival* a) { return static_cast<MessageRecord*>(a->context); };
     return made;
   }
+};
+
+/// What is published, as Direct handlers see it.
+struct PublishArgs : Arrival {
+  PublishArgs() noexcept {}  // not constexpr: compilers would clear all of it at once, which takes longer
+
+  void* publisher = nullptr;          // from makePublisher: then `topic` is not read
+  MessageRecord* source = nullptr;    // a message whose payload is shared; then `payload` is its
+  bool adopt = false;                 // payload and attachments may be moved from
+  PublishExtras* extras = nullptr;    // may be null
 };
 
 /// Queued messages of one subscription, ready to be handled now; `next` handles one, false when there is none left.

@@ -20,18 +20,19 @@ inline expected<void> BusCore::checkTap(const SubscribeArgs& args) {
   return {};
 }
 
-inline void BusCore::showTaps(Passage& passage, ThreadRecord& record, const PublishArgs& args) {
+inline void BusCore::showTaps(Passage& passage) {
+  ThreadRecord& record = passage.thread;
   taps_.forEach([&](SubscriptionCore& tap) {
-    if (!matchesTokens(tap.pattern, passage.arrival.topic)) return;
+    if (!matchesTokens(tap.pattern, passage.args.topic)) return;
     if (record.callDepth > 0 && tap.calledBy(record)) return;  // its own handler's: it would feed itself for ever
-    if (tap.filters() && !wants(tap, passage, record, args)) return;
+    if (tap.filters() && !wants(tap, passage)) return;
     if (tap.tapEvery > 1 && tap.tapSeen.fetch_add(1, std::memory_order_relaxed) % tap.tapEvery != 0) return;
     // What fails here is not the publisher's concern: a payload that is nested too deeply or cannot be copied, an executor
     // of the tap that has ended.
     const auto failed = guarded({}, [&]() -> expected<void> {
       Delivery counts;  // a tap is no receiver
       Error failure;
-      tap.enqueue(record, passage.message(), args, counts, failure);
+      tap.enqueue(record, passage.message(), passage.args, counts, failure);
       return {};
     });
     if (failed != 0) tap.refused.fetch_add(1, std::memory_order_relaxed);

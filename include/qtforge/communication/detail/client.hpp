@@ -22,7 +22,7 @@ class alignas(64) ShardedCount {
   ~ShardedCount() { delete shards_.load(std::memory_order_relaxed); }
 
   /// @param thread  the number of the calling thread's record, not 0
-  void add(std::uint64_t n, std::uint64_t thread) {
+  [[gnu::always_inline]] void add(std::uint64_t n, std::uint64_t thread) {
     if (owner_.load(std::memory_order_relaxed) == thread) [[likely]]
       own_.store(own_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
     else addElsewhere(n, thread);
@@ -41,7 +41,7 @@ class alignas(64) ShardedCount {
   };
   using Shards = std::array<Shard, 8>;
 
-  void addElsewhere(std::uint64_t n, std::uint64_t thread) {
+  [[gnu::noinline]] void addElsewhere(std::uint64_t n, std::uint64_t thread) {
     std::uint64_t none = 0;
     if (owner_.compare_exchange_strong(none, thread, std::memory_order_relaxed)) return add(n, thread);
     auto& shards = made();

@@ -125,6 +125,8 @@ constexpr auto acceptsFunction() -> std::int32_t (*)(void*, Arrival*, bool*, Err
   else return nullptr;
 }
 
+[[gnu::cold, gnu::noinline]] inline std::int32_t failCaught(ErrorSink sink) noexcept { return fail(sink, caughtError()); }
+
 /// A handler of type F that takes T, behind a table of functions.
 template <class T, class F>
 class HeldHandler {
@@ -145,12 +147,17 @@ class HeldHandler {
           std::invoke(handler, *itself);
           return 0;
         } catch (...) {
-          return fail(sink, caughtError());
+          return failCaught(sink);
         }
       }
     }
+    return callWithMade(handler, *arrival, sink);
+  }
+
+  // Out of line, so that the usual call needs no room for it.
+  [[gnu::noinline]] static std::int32_t callWithMade(F& handler, Arrival& arrival, ErrorSink sink) {
     return guarded(sink, [&] {
-      return withPayload<T>(*arrival, [&](const T& payload) { std::invoke(handler, payload); });
+      return withPayload<T>(arrival, [&](const T& payload) { std::invoke(handler, payload); });
     });
   }
 

@@ -32,33 +32,53 @@ class HandlerCalls {
     return closed_.load(order);
   }
 
-  /// Marks that this thread calls the handler, if it has not been closed. The thread calls fewer than maxNestedCalls.
-  class Call {
+  /// Marks which handlers this thread calls, one after the other. The thread calls fewer than maxNestedCalls when it
+  /// enters the first.
+  class Round {
    public:
-    Call(ThreadRecord& record, HandlerCalls& calls) : record_(record), calls_(calls) {
-      record_.calls[record_.callDepth++].store(&calls, std::memory_order_release);
+    [[gnu::always_inline]] explicit Round(ThreadRecord& record) : record_(record) {}
+    Round(const Round&) = delete;
+    Round& operator=(const Round&) = delete;
+    [[gnu::always_inline]] ~Round() { leave(); }
+
+    /// The next handler; the one before is left. False if it has been closed and is not to be called.
+    [[gnu::always_inline]] bool enter(HandlerCalls& calls) {
+      auto* before = std::exchange(current_, &calls);
+      if (!before) slot_ = &record_.calls[record_.callDepth++];
+      slot_->store(&calls, std::memory_order_release);
       record_.lightBarrier();
-      open_ = !calls.closed();
+      if (before && before->closed()) [[unlikely]]
+        before->left();
+      return !calls.closed();
     }
-    Call(const Call&) = delete;
-    Call& operator=(const Call&) = delete;
-    ~Call() {
-      record_.calls[--record_.callDepth].store(nullptr, std::memory_order_release);
+
+    /// No handler is called any more.
+    [[gnu::always_inline]] void leave() {
+      auto* before = std::exchange(current_, nullptr);
+      if (!before) return;
+      --record_.callDepth;
+      slot_->store(nullptr, std::memory_order_release);
       record_.lightBarrier();
       if (record_.deferred) [[unlikely]]
         resumeDeferred(record_);
-      if (calls_.closed()) {
-        calls_.tryDestroy();
-        // Under the mutex, so that a waiter is either before its look at the calls or asleep.
-        { std::lock_guard lock(ThreadRecords::instance().waitMutex()); }
-        ended().notify_all();
-      }
+      if (before->closed()) [[unlikely]]
+        before->left();
     }
-    explicit operator bool() const noexcept { return open_; }
 
    private:
     ThreadRecord& record_;
-    HandlerCalls& calls_;
+    HandlerCalls* current_ = nullptr;
+    std::atomic<HandlerCalls*>* slot_ = nullptr;
+  };
+
+  /// Marks that this thread calls the handler, if it has not been closed.
+  class Call {
+   public:
+    [[gnu::always_inline]] Call(ThreadRecord& record, HandlerCalls& calls) : round_(record), open_(round_.enter(calls)) {}
+    explicit operator bool() const noexcept { return open_; }
+
+   private:
+    Round round_;
     bool open_;
   };
 
@@ -133,7 +153,15 @@ class HandlerCalls {
     return *condition;
   }
 
-  static void resumeDeferred(ThreadRecord& record) {
+  // A call of a handler that was closed meanwhile has ended.
+  [[gnu::cold, gnu::noinline]] void left() {
+    tryDestroy();
+    // Under the mutex, so that a waiter is either before its look at the calls or asleep.
+    { std::lock_guard lock(ThreadRecords::instance().waitMutex()); }
+    ended().notify_all();
+  }
+
+  [[gnu::cold, gnu::noinline]] static void resumeDeferred(ThreadRecord& record) {
     for (auto* next = std::exchange(record.deferred, nullptr); next;) {
       auto* deferred = std::exchange(next, next->next);
       deferred->resume(deferred);

@@ -21,16 +21,16 @@ inline bool nestedDeeperThan(const boost::json::value& value, int most) noexcept
   return false;
 }
 
-/// One publish on its way: the payload as it is, and as a shared message once somebody needs that.
+/// One publish on its way: what was asked for, and what becomes of it. The payload is shown as it is, and as a shared
+/// message once somebody needs that.
 class Passage {
  public:
-  Passage(Client& client, std::string_view topic, PublishArgs& args, ThreadRecord& record) noexcept
-      : client_(client), args_(args), thread_(record) {
-    arrival.topic = topic;
-    arrival.payload = args.payload;
-    arrival.attachments = args.extras ? args.extras->attachments : nullptr;
-    arrival.context = this;
-    arrival.record = [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(); };
+  /// @param sent  out: whom it reached
+  Passage(Client& by, PublishArgs& given, ThreadRecord& on, Delivery& sent) noexcept
+      : client(by), args(given), thread(on), delivery(sent) {
+    if (args.extras) args.attachments = args.extras->attachments;
+    args.context = this;
+    args.record = [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(); };
   }
   Passage(const Passage&) = delete;
   Passage& operator=(const Passage&) = delete;
@@ -40,50 +40,56 @@ class Passage {
     return message_;
   }
 
-  Arrival arrival;
+  Client& client;
+  PublishArgs& args;
+  ThreadRecord& thread;
+  Delivery& delivery;
 
  private:
   MessageRecord* shared() {
     if (message_.record()) return message_.record();
-    takeReturned(thread_);
-    MessageRecord* made = makeRecord(plan(), thread_);
+    return make();
+  }
+
+  [[gnu::noinline]] MessageRecord* make() {
+    takeReturned(thread);
+    MessageRecord* made = makeRecord(plan(), thread);
     Message owner = Message::adopt(made);
-    made->sender = &client_.internedName();
-    made->id = (thread_.number << 40) + ++thread_.messages;
+    made->sender = &client.internedName();
+    made->id = (thread.number << 40) + ++thread.messages;
     made->time = std::chrono::system_clock::now();
-    if (made->extras && args_.extras) fillExtras(*made->extras, *args_.extras);
-    if (args_.source) sharePayload(*made);
+    if (made->extras && args.extras) fillExtras(*made->extras, *args.extras);
+    if (args.source) sharePayload(*made);
     else takePayload(*made);
     message_ = std::move(owner);
-    arrival.topic = made->topic();
-    arrival.payload = made->view();
-    if (made->extras) arrival.attachments = &made->extras->attachments;
+    args.payload = made->view();
+    if (made->extras) args.attachments = &made->extras->attachments;
     return made;
   }
 
   [[nodiscard]] RecordPlan plan() const noexcept {
-    RecordPlan plan{arrival.topic, args_.source || args_.payload.kind == PayloadKind::Typed || hasExtras()};
-    if (args_.source) {
+    RecordPlan plan{args.topic, args.source || args.payload.kind == PayloadKind::Typed || hasExtras()};
+    if (args.source) {
       plan.payloadSize = 0;
-    } else if (args_.payload.kind == PayloadKind::Binary) {
+    } else if (args.payload.kind == PayloadKind::Binary) {
       plan.payloadSize = sizeof(BinaryMessage);
       plan.payloadAlignment = alignof(BinaryMessage);
-    } else if (args_.payload.kind == PayloadKind::Typed) {
-      plan.payloadSize = args_.payload.type->size;
-      plan.payloadAlignment = args_.payload.type->alignment;
+    } else if (args.payload.kind == PayloadKind::Typed) {
+      plan.payloadSize = args.payload.type->size;
+      plan.payloadAlignment = args.payload.type->alignment;
     }
     return plan;
   }
 
   [[nodiscard]] bool hasExtras() const noexcept {
-    const auto* given = args_.extras;
+    const auto* given = args.extras;
     return given && (given->retain || given->correlation != 0 || given->replyTo.size > 0 || given->headers ||
                      (given->attachments && !given->attachments->empty()));
   }
 
   void fillExtras(MessageExtras& to, PublishExtras& from) const {
     if (from.attachments) {
-      if (args_.adopt) to.attachments = std::move(*from.attachments);
+      if (args.adopt) to.attachments = std::move(*from.attachments);
       else to.attachments = *from.attachments;
     }
     if (from.headers) to.headers = *from.headers;
@@ -93,49 +99,46 @@ class Passage {
 
   // Of a message that was published before.
   void sharePayload(MessageRecord& made) const {
-    args_.source->references.fetch_add(1, std::memory_order_relaxed);
-    made.extras->source = args_.source;
-    made.extras->type = args_.payload.type;
-    made.payload = args_.payload.object;
-    made.kind = args_.payload.kind;
+    args.source->references.fetch_add(1, std::memory_order_relaxed);
+    made.extras->source = args.source;
+    made.extras->type = args.payload.type;
+    made.payload = args.payload.object;
+    made.kind = args.payload.kind;
   }
 
   void takePayload(MessageRecord& made) const {
     void* place = const_cast<void*>(made.payload);
-    void* given = const_cast<void*>(args_.payload.object);
-    switch (args_.payload.kind) {
+    void* given = const_cast<void*>(args.payload.object);
+    switch (args.payload.kind) {
       case PayloadKind::Json: takeJson(place, *static_cast<boost::json::value*>(given)); break;
       case PayloadKind::Binary:
-        if (args_.adopt) new (place) BinaryMessage(std::move(*static_cast<BinaryMessage*>(given)));
+        if (args.adopt) new (place) BinaryMessage(std::move(*static_cast<BinaryMessage*>(given)));
         else new (place) BinaryMessage(*static_cast<const BinaryMessage*>(given));
         break;
       case PayloadKind::Typed: {
-        const auto* type = args_.payload.type;
+        const auto* type = args.payload.type;
         Error error;
-        if (type->construct(place, given, args_.adopt, sinkInto(error)) != 0) throw Exception(error);
+        if (type->construct(place, given, args.adopt, sinkInto(error)) != 0) throw Exception(error);
         made.extras->type = type;
         made.extras->lease = type->retainLease();
         break;
       }
       case PayloadKind::None: return;
     }
-    made.kind = args_.payload.kind;
+    made.kind = args.payload.kind;
   }
 
   void takeJson(void* place, boost::json::value& given) const {
     if (given.is_structured() && nestedDeeperThan(given, maxPayloadDepth))
-      throw Exception(Error(Errc::LimitExceeded, "a message on \"" + std::string(std::string_view(arrival.topic)) +
+      throw Exception(Error(Errc::LimitExceeded, "a message on \"" + std::string(std::string_view(args.topic)) +
                                                      "\": its payload is nested deeper than " +
                                                      std::to_string(maxPayloadDepth) + " arrays and objects"));
     // A value on a memory resource of the caller's own must not outlive it.
     const bool ours = given.storage().get() == boost::json::storage_ptr().get();
-    if (args_.adopt && ours) new (place) boost::json::value(std::move(given));
+    if (args.adopt && ours) new (place) boost::json::value(std::move(given));
     else new (place) boost::json::value(std::as_const(given), boost::json::storage_ptr());
   }
 
-  Client& client_;
-  PublishArgs& args_;
-  ThreadRecord& thread_;
   Message message_ = Message::adopt(nullptr);  // until somebody needs it
 };
 

@@ -1,9 +1,9 @@
 #pragma once
 // qtforge/communication/detail/string_table.hpp: a hash table by text that is read without locks.
 
+#include <qtforge/communication/detail/text_key.hpp>
 #include <qtforge/communication/detail/thread_record.hpp>
 
-#include <functional>
 #include <string_view>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
@@ -19,7 +19,7 @@ class StringTable {
   StringTable& operator=(const StringTable&) = delete;
   ~StringTable() { delete slots_.load(std::memory_order_relaxed); }
 
-  static std::size_t hashOf(std::string_view key) noexcept { return std::hash<std::string_view>{}(key); }
+  static std::size_t hashOf(std::string_view key) noexcept { return hashText(key); }
 
   [[nodiscard]] Node* find(std::string_view key, std::size_t hash) const noexcept {
     const Slots* slots = slots_.load(std::memory_order_acquire);
@@ -27,7 +27,7 @@ class StringTable {
     for (std::size_t i = hash & slots->mask;; i = (i + 1) & slots->mask) {
       Node* node = slots->nodes[i].load(std::memory_order_acquire);
       if (!node) return nullptr;
-      if (node != erased() && node->hash == hash && node->key() == key) return node;
+      if (node != erased() && node->hash == hash && sameText(node->key(), key)) return node;
     }
   }
 

@@ -1,11 +1,9 @@
 #pragma once
 // qtforge/communication/detail/subscriber_list.hpp: the subscriptions of one topic or pattern, read without locks.
 
-#include <qtforge/communication/detail/thread_record.hpp>
+#include <qtforge/communication/detail/subscription_core.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
-
-class SubscriptionCore;
 
 /// Does not own the subscriptions.
 ///
@@ -18,7 +16,7 @@ class SubscriberList {
   ~SubscriberList() { delete items_.load(std::memory_order_relaxed); }
 
   template <class F>
-  void forEach(F&& f) const {
+  [[gnu::always_inline]] void forEach(F&& f) const {
     const Items* items = items_.load(std::memory_order_acquire);
     if (!items) return;
     const auto count = items->count.load(std::memory_order_acquire);
@@ -26,7 +24,11 @@ class SubscriberList {
       if (auto* subscription = items->slots[i].load(std::memory_order_acquire)) f(*subscription);
   }
 
+  /// Whether publishers have nothing to do but to call handlers; what is added meanwhile may be otherwise.
+  [[nodiscard]] bool plain() const noexcept { return others_.load(std::memory_order_relaxed) == 0; }
+
   void add(SubscriptionCore* subscription) {
+    if (!subscription->plain) others_.store(others_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     Items* items = items_.load(std::memory_order_relaxed);
     const auto count = items ? items->count.load(std::memory_order_relaxed) : 0;
     if (!items || count == items->capacity) items = rebuild(size_ < 2 ? 2 : size_ * 2);
@@ -43,6 +45,7 @@ class SubscriberList {
       if (items->slots[i].load(std::memory_order_relaxed) != subscription) continue;
       items->slots[i].store(nullptr, std::memory_order_release);
       --size_;
+      if (!subscription->plain) others_.store(others_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
       if (size_ == 0 || size_ * 4 < count) rebuild(size_ * 2);
       return;
     }
@@ -72,6 +75,7 @@ class SubscriberList {
   }
 
   std::atomic<Items*> items_{nullptr};
+  std::atomic<std::size_t> others_{0};  // that are not plain
   std::size_t size_ = 0;
 };
 

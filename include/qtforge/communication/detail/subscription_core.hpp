@@ -53,6 +53,7 @@ class SubscriptionCore : private Deferred {
         delivery(static_cast<DeliveryMode>(args.delivery)),
         responds(args.responds),
         tap(args.tap),
+        plain(delivery == DeliveryMode::Direct && !args.handler->accepts && !args.responds && args.group.size == 0),
         tapEvery(args.every),
         client_(client),
         executor_(executor),
@@ -80,9 +81,14 @@ class SubscriptionCore : private Deferred {
 
   /// Calls the handler on this thread, which calls fewer than maxNestedCalls. False if the subscription has ended.
   bool callDirect(ThreadRecord& record, Arrival& arrival) {
-    HandlerCalls::Call call(record, calls_);
-    if (!call) return false;
-    handle(arrival, record.number);
+    HandlerCalls::Round round(record);
+    return callNext(round, record.number, arrival);
+  }
+
+  /// As callDirect, with one after the other.
+  [[gnu::always_inline]] bool callNext(HandlerCalls::Round& round, std::uint64_t thread, Arrival& arrival) {
+    if (!round.enter(calls_)) return false;
+    handle(arrival, thread);
     return true;
   }
 
@@ -204,6 +210,7 @@ class SubscriptionCore : private Deferred {
   const DeliveryMode delivery;
   const bool responds;
   const bool tap;
+  const bool plain;  // publishers have nothing to do but to call its handler
   const std::uint64_t tapEvery;            // of what matches, each that many-th is shown
   std::atomic<std::uint64_t> tapSeen{0};  // what matched
   std::shared_ptr<Group> group;     // set before it is in the index, as the next; may be null
@@ -245,7 +252,7 @@ class SubscriptionCore : private Deferred {
                                                      " messages is full and " + why));
   }
 
-  void handle(Arrival& arrival, std::uint64_t thread) {
+  [[gnu::always_inline]] void handle(Arrival& arrival, std::uint64_t thread) {
     Error error;
     const auto code = static_cast<Errc>(calls_.table().call(calls_.self(), &arrival, sinkInto(error)));
     if (code != Errc::PayloadMismatch) delivered.add(1, thread);
@@ -253,7 +260,7 @@ class SubscriptionCore : private Deferred {
       failedWith(code, arrival, error);
   }
 
-  void failedWith(Errc code, const Arrival& arrival, const Error& error) {
+  [[gnu::cold, gnu::noinline]] void failedWith(Errc code, const Arrival& arrival, const Error& error) {
     const bool mismatch = code == Errc::PayloadMismatch;
     if (mismatch && mismatched.fetch_add(1, std::memory_order_relaxed) > 0) return;
     // Log sinks and receivers of reports are anybody's code.

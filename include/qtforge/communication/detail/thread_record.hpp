@@ -26,6 +26,7 @@
 namespace qtforge::inline QTFORGE_ABI::detail {
 
 class HandlerCalls;
+class ThreadRecords;
 struct MessageRecord;
 
 /// What waits until the thread calls fewer handlers.
@@ -50,6 +51,7 @@ struct alignas(64) ThreadRecord {
   std::uint64_t number = 0;     // of this record, unique
   bool fences = true;           // without membarrier
   std::atomic<bool> used{false};
+  ThreadRecords* all = nullptr;               // that it is one of; immutable
   ThreadRecord* next = nullptr;               // immutable once linked
   HandlerCalls* waitingFor = nullptr;         // guarded by ThreadRecords::waitMutex()
   std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
@@ -71,7 +73,7 @@ class ThreadRecords {
   }
 
   /// The calling thread's record.
-  static ThreadRecord& mine() {
+  [[gnu::always_inline]] static ThreadRecord& mine() {
     if (current_) [[likely]]
       return *current_;
     return instance().attach();
@@ -172,7 +174,7 @@ class ThreadRecords {
 #endif
   }
 
-  ThreadRecord& attach() {
+  [[gnu::cold, gnu::noinline]] ThreadRecord& attach() {
     ThreadRecord* record = nullptr;
     for (record = head_.load(std::memory_order_acquire); record; record = record->next) {
       bool free = false;
@@ -180,6 +182,7 @@ class ThreadRecords {
     }
     if (!record) {
       record = new ThreadRecord();
+      record->all = this;
       record->used.store(true, std::memory_order_relaxed);
       record->fences = !asymmetric_;
       record->number = count_.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -206,9 +209,9 @@ class ThreadRecords {
   std::mutex waitMutex_;
 };
 
-inline void ThreadRecord::lightBarrier() const noexcept {
+[[gnu::always_inline]] inline void ThreadRecord::lightBarrier() const noexcept {
   if (fences) [[unlikely]]
-    ThreadRecords::instance().fullFence();
+    all->fullFence();
   else
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
@@ -218,8 +221,7 @@ class ReadSection {
  public:
   explicit ReadSection(ThreadRecord& record) noexcept : record_(record) {
     if (record_.readDepth++ == 0) {
-      auto& records = ThreadRecords::instance();
-      record_.epoch.store(records.epoch(), std::memory_order_release);
+      record_.epoch.store(record_.all->epoch(), std::memory_order_release);
       record_.lightBarrier();
     }
   }

@@ -20,6 +20,7 @@ struct TopicEntry {
   // The wildcard subscriptions that match, as of `version`.
   struct Wildcards {
     std::uint64_t version;
+    bool plain = true;  // all of them
     std::vector<SubscriptionCore*> subscriptions;
   };
 
@@ -62,6 +63,24 @@ class TopicIndex {
     walk(root_, topic, !isReservedTopic(topic), f);
   }
 
+  /// As forEachMatch, if all it would call `f` for are plain, so far as can be seen at once; else false. What is added
+  /// meanwhile is left out if it is not plain.
+  template <class F>
+  [[gnu::always_inline]] bool forEachPlain(const TopicEntry& entry, F&& f) const {
+    const TopicEntry::Wildcards* cached = nullptr;
+    if (const auto version = version_.load(std::memory_order_acquire); version != 0) {
+      cached = entry.wildcards.load(std::memory_order_acquire);
+      if (!cached || cached->version != version || !cached->plain) return false;
+    }
+    if (!entry.exact.plain()) return false;
+    entry.exact.forEach([&](SubscriptionCore& subscription) __attribute__((always_inline)) {
+      if (subscription.plain) f(subscription);
+    });
+    if (cached)
+      for (auto* subscription : cached->subscriptions) f(*subscription);
+    return true;
+  }
+
   /// Calls `f` for each topic that somebody subscribed by its own name or holds a publisher of; for one thread at a time.
   template <class F>
   void forEachTopic(F&& f) const {
@@ -79,7 +98,10 @@ class TopicIndex {
     auto next = std::make_unique<TopicEntry::Wildcards>();
     next->version = version_.load(std::memory_order_relaxed);
     walk(root_, entry.name, !isReservedTopic(entry.name),
-         [&](SubscriptionCore& subscription) { next->subscriptions.push_back(&subscription); });
+         [&](SubscriptionCore& subscription) {
+           next->subscriptions.push_back(&subscription);
+           next->plain = next->plain && subscription.plain;
+         });
     if (auto* old = entry.wildcards.exchange(next.release(), std::memory_order_acq_rel))
       ThreadRecords::instance().retire(old, [](void* w) { delete static_cast<TopicEntry::Wildcards*>(w); });
   }
