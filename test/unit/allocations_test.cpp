@@ -72,7 +72,7 @@ constexpr DeliveryMode direct = DeliveryMode::Direct;
 
 BOOST_AUTO_TEST_SUITE(allocating)
 
-BOOST_AUTO_TEST_CASE(a_message_costs_one_allocation_however_many_queues_it_goes_to) {
+BOOST_AUTO_TEST_CASE(a_message_costs_one_allocation_or_takes_memory_of_a_dead_one_however_many_queues_it_goes_to) {
   for (const auto policy : {OverflowPolicy::Block, OverflowPolicy::DropOldest, OverflowPolicy::Latest})
     for (const std::size_t subscribers : {1, 2, 10, 100}) {
       BOOST_TEST_CONTEXT(subscribers << " subscribers, policy " << static_cast<int>(policy)) {
@@ -85,17 +85,20 @@ BOOST_AUTO_TEST_CASE(a_message_costs_one_allocation_however_many_queues_it_goes_
           for (int i = 0; i < batch; ++i) (void)publisher.publish(json::value(i));
         };
         for (int warm = 0; warm < 3; ++warm) {
-          publish();
+          for (int i = 0; i < 5; ++i) publish();
           m.runHandlers();
         }
         (void)publisher.publish(json::value(0));
+        int reused = 0;
+        while (allocationsOf([&] { (void)publisher.publish(json::value(0)); }) == 0) ++reused;
+        BOOST_TEST(reused <= 1024);
         BOOST_TEST(allocationsOf(publish) == std::uint64_t(batch));
         m.runHandlers();
       }
     }
 }
 
-BOOST_AUTO_TEST_CASE(to_wake_idle_queues_allocates_nothing_beyond_the_message) {
+BOOST_AUTO_TEST_CASE(to_wake_idle_queues_allocates_nothing) {
   ManualBus m;
   constexpr std::size_t subscribers = 10;
   std::vector<Subscription> all;
@@ -103,7 +106,7 @@ BOOST_AUTO_TEST_CASE(to_wake_idle_queues_allocates_nothing_beyond_the_message) {
   const auto publish = [&] { (void)m.bus.publish("a", json::value(1)); };
   publish();
   m.runHandlers();
-  BOOST_TEST(allocationsOf(publish) == 1u);
+  BOOST_TEST(allocationsOf(publish) == 0u);
   m.runHandlers();
 }
 

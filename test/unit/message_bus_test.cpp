@@ -10,6 +10,7 @@
 #include <boost/json/static_resource.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <future>
 #include <latch>
 #include <random>
@@ -322,6 +323,26 @@ BOOST_AUTO_TEST_CASE(direct_handlers_that_publish_to_themselves_are_stopped_befo
   m.bus.publish("a", 1);
   BOOST_TEST((error == Errc::LimitExceeded));
   BOOST_TEST(depth == 32);
+}
+
+BOOST_AUTO_TEST_CASE(messages_carry_the_time_of_their_publish_to_about_a_microsecond) {
+  ManualBus m;
+  std::vector<std::chrono::system_clock::time_point> times;
+  const auto s = m.bus.subscribe("a", [&](const Message& message) { times.push_back(message.time()); }).value();
+  const auto slack = std::chrono::milliseconds(1);  // the test may be held up between two lines
+  std::vector<std::chrono::system_clock::time_point> before;
+  for (int i = 0; i < 1000; ++i) {
+    before.push_back(std::chrono::system_clock::now());
+    (void)m.bus.publish("a", i);
+  }
+  const auto end = std::chrono::system_clock::now();
+  m.runHandlers();
+  BOOST_REQUIRE(times.size() == before.size());
+  BOOST_TEST(std::is_sorted(times.begin(), times.end()));
+  BOOST_TEST((times.back() <= end));
+  std::size_t early = 0;
+  for (std::size_t i = 0; i < times.size(); ++i) early += times[i] + slack < before[i];
+  BOOST_TEST(early == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(after_unsubscribe_no_call_begins_and_the_captures_are_dead) {

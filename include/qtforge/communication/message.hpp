@@ -34,7 +34,7 @@ class Message {
   [[nodiscard]] std::string_view sender() const noexcept { return *record_->sender; }
   /// Unique in its bus; grows with every message of one publishing thread.
   [[nodiscard]] std::uint64_t id() const noexcept { return record_->id; }
-  /// When it was published, UTC.
+  /// When it was published, UTC, to about a microsecond.
   [[nodiscard]] std::chrono::system_clock::time_point time() const noexcept { return record_->time; }
   [[nodiscard]] const boost::json::object& headers() const noexcept { return extras().headers; }
   /// Where an answer is expected; empty: nowhere.

@@ -231,6 +231,11 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   bool deliver(SubscriptionCore& subscription, Passage& passage, Error& failure);
 
+  // A publish from inside a handler, after it was queued: drain() looks at the count first, then at the mailboxes.
+  static void countNested(ThreadRecord& thread) noexcept {
+    thread.nested.store(thread.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+
   // Anybody's code is called without the GIL, unless it is Python's.
   static const Yield* yieldFor(const SubscriptionCore& subscription, const PublishArgs& args) noexcept {
     return args.extras && !subscription.underGil() ? args.extras->yield : nullptr;

@@ -33,13 +33,21 @@ inline bool BusCore::publish(Client& client, PublishArgs& args, Delivery& delive
     HandlerCalls::Round round(passage.thread);
     const auto thread = passage.thread.number;
     std::uint32_t called = 0;
+    bool ok = true;
     if (index_.forEachPlain(*entry, [&](SubscriptionCore& subscription) __attribute__((always_inline)) {
-          called += subscription.callNext(round, thread, args);
+          if (subscription.delivery == DeliveryMode::Direct) {
+            called += subscription.callNext(round, thread, args);
+          } else {
+            round.leave();
+            ok &= subscription.enqueue(passage.thread, passage.message(), args, passage.delivery, failure);
+          }
         })) [[likely]] {
+      round.leave();
       passage.client.sent.add(1, thread);
       entry->published.add(1, thread);
       passage.delivery.called += called;
-      return true;
+      if (passage.thread.callDepth > 0) countNested(passage.thread);
+      return ok;
     }
   }
   return publishToAny(passage, entry, authority, failure, refreshed);
@@ -57,8 +65,7 @@ inline bool BusCore::publish(Client& client, PublishArgs& args, Delivery& delive
   });
   if (grouped) [[unlikely]]
     ok &= deliverToGroups(passage, entry, failure);
-  if (thread.callDepth > 0)  // after it was queued: drain() looks at the count first, then at the mailboxes
-    thread.nested.store(thread.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  if (thread.callDepth > 0) countNested(thread);
   if (entry && index_.stale(*entry)) [[unlikely]]
     refreshed = refresh(*entry);
   return ok;

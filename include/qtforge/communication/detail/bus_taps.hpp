@@ -37,8 +37,7 @@ inline void BusCore::showTaps(Passage& passage) {
     });
     if (failed != 0) tap.refused.fetch_add(1, std::memory_order_relaxed);
   });
-  if (record.callDepth > 0)  // for drain(), as in publish()
-    record.nested.store(record.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  if (record.callDepth > 0) countNested(record);
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

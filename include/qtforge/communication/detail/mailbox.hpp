@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -297,7 +298,7 @@ class Mailbox {
     Put result = Put::Queued;
     if (places_) {
       if (const auto* place = places_->find(message.topic())) {
-        MessageRecord*& slot = ring_[(first_ + (*place - popped_)) % ring_.size()];
+        MessageRecord*& slot = at(*place - popped_);
         places_->rename(message.topic());
         message.record()->references.fetch_add(1, std::memory_order_relaxed);
         evicted.record = std::exchange(slot, message.record());
@@ -326,14 +327,14 @@ class Mailbox {
     if (count_ == ring_.size()) grow(count_ + 1);
     if (places_) places_->add(message.topic(), popped_ + count_);
     message.record()->references.fetch_add(1, std::memory_order_relaxed);
-    ring_[(first_ + count_) % ring_.size()] = message.record();
+    at(count_) = message.record();
     if (count_++ == 0) readable_.store(true, std::memory_order_relaxed);
   }
 
   MessageRecord* pop() {
-    MessageRecord* record = ring_[first_];
+    MessageRecord* record = at(0);
     if (places_) places_->remove(record->topic());
-    first_ = (first_ + 1) % ring_.size();
+    ++first_;
     ++popped_;
     if (--count_ == 0) readable_.store(false, std::memory_order_relaxed);
     return record;
@@ -350,18 +351,20 @@ class Mailbox {
       return;
     }
     if (places_) places_->add(message.topic(), popped_ - 1);
-    first_ = (first_ + ring_.size() - 1) % ring_.size();
+    --first_;
     message.record()->references.fetch_add(1, std::memory_order_relaxed);
-    ring_[first_] = message.record();
+    at(0) = message.record();
     --popped_;
     if (count_++ == 0) readable_.store(true, std::memory_order_relaxed);
     ++enqueued_;
   }
 
+  // The i-th of what is there. The ring's size is a power of two.
+  MessageRecord*& at(std::size_t i) noexcept { return ring_[(first_ + i) & (ring_.size() - 1)]; }
+
   void grow(std::size_t least) {
-    const auto size = std::min(capacity_, std::max({std::size_t(8), ring_.size() * 2, least}));
-    std::vector<MessageRecord*> next(std::max(size, ring_.size()));
-    for (std::size_t i = 0; i < count_; ++i) next[i] = ring_[(first_ + i) % ring_.size()];
+    std::vector<MessageRecord*> next(std::bit_ceil(std::max({std::size_t(8), ring_.size() + 1, least})));
+    for (std::size_t i = 0; i < count_; ++i) next[i] = at(i);
     ring_.swap(next);
     first_ = 0;
   }
@@ -375,7 +378,7 @@ class Mailbox {
   IntrusiveList<HandledWait> handledWaits_;
   std::unique_ptr<TopicPlaces> places_;  // for Latest
   std::vector<MessageRecord*> ring_;
-  std::size_t first_ = 0;
+  std::size_t first_ = 0;  // modulo the ring's size
   std::size_t count_ = 0;
   std::size_t taken_ = 0;     // given to the consumer, not yet known as handled
   std::size_t untold_ = 0;    // threads whose puts have their places and who do not know it yet

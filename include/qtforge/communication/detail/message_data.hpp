@@ -42,7 +42,10 @@ struct MessageRecord {
   const std::string* sender = nullptr;
   const void* payload = nullptr;
   MessageExtras* extras = nullptr;  // may be null
-  std::uint64_t id = 0;
+  union {
+    std::uint64_t id = 0;
+    MessageRecord* ahead;  // of the dead: one that their maker comes to some steps later
+  };
   std::chrono::system_clock::time_point time;
 
   [[nodiscard]] std::string_view topic() const noexcept {

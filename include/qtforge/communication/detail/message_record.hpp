@@ -6,6 +6,7 @@
 #include <qtforge/communication/message.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -81,6 +82,29 @@ inline MessageRecord* makeRecord(const RecordPlan& plan, ThreadRecord& maker) {
   return record;
 }
 
+// Only a hint: any address may be given.
+inline void prefetch(const void* address) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  (void)address;
+#endif
+}
+
+// What ending a record's contents reads: another thread wrote it last.
+inline void prefetchRecord(const MessageRecord* record) noexcept {
+  const auto* bytes = reinterpret_cast<const char*>(record);
+  for (std::size_t i = 0; i < 2; ++i) prefetch(bytes + i * cacheLine);
+}
+
+/// Ends a dead message and keeps its memory for the next one of the calling thread, the owner of `mine`.
+inline void keepMemory(MessageRecord* dead, ThreadRecord& mine) {
+  if (dead->lines == 0 || mine.spareCount >= mostSpare) return destroyRecord(dead);
+  endContents(*dead);
+  dead->next = std::exchange(mine.spare, dead);
+  ++mine.spareCount;
+}
+
 /// Ends the dead messages that were left to the calling thread, the owner of `mine`, and keeps some of their memory.
 inline void takeReturned(ThreadRecord& mine) {
   if (!mine.returned.load(std::memory_order_relaxed)) [[likely]]
@@ -89,14 +113,8 @@ inline void takeReturned(ThreadRecord& mine) {
   auto* dead = mine.returned.exchange(nullptr, std::memory_order_acquire);
   while (dead) {
     auto* next = dead->next;
-    if (dead->lines == 0 || mine.spareCount >= mostSpare) {
-      destroyRecord(dead);
-    } else {
-      endContents(*dead);
-      dead->next = mine.spare;
-      mine.spare = dead;
-      ++mine.spareCount;
-    }
+    if (dead->ahead) prefetchRecord(dead->ahead);
+    keepMemory(dead, mine);
     dead = next;
   }
 }
@@ -118,7 +136,7 @@ inline void freeAllReturned() {
 /// nothing but memory, are left to their makers; single ones are freed at once.
 class ReturnMessages {
  public:
-  explicit ReturnMessages(const ThreadRecord& mine) : mine_(mine) {}
+  explicit ReturnMessages(ThreadRecord& mine) : mine_(mine) {}
   ReturnMessages(const ReturnMessages&) = delete;
   ReturnMessages& operator=(const ReturnMessages&) = delete;
   ~ReturnMessages() {
@@ -129,8 +147,8 @@ class ReturnMessages {
   void add(Message message) {
     auto* record = message.record();
     // Alone with it: nobody else can get at it any more.
-    if (record->maker == &mine_ || !onlyMemory(*record) || record->references.load(std::memory_order_acquire) != 1)
-      return;
+    if (!onlyMemory(*record) || record->references.load(std::memory_order_acquire) != 1) return;
+    if (record->maker == &mine_) return keepMemory(message.release(), mine_);
     if (maker_ != record->maker) flush();
     if (!first_) {
       maker_ = record->maker;
@@ -138,6 +156,7 @@ class ReturnMessages {
       last_ = record;
     }
     record->next = std::exchange(first_, message.release());
+    record->ahead = std::exchange(recent_[count_ % stepsAhead], record);
     if (++count_ == together) flush();
   }
 
@@ -162,33 +181,25 @@ class ReturnMessages {
     while (!maker_->returned.compare_exchange_weak(last_->next, first_, std::memory_order_release,
                                                    std::memory_order_relaxed)) {}
     first_ = nullptr;
+    recent_ = {};
     left_ = true;
   }
 
-  const ThreadRecord& mine_;
+  static constexpr std::size_t stepsAhead = 4;
+
+  ThreadRecord& mine_;
   ThreadRecord* maker_ = nullptr;
   MessageRecord *first_ = nullptr, *last_ = nullptr;
+  std::array<MessageRecord*, stepsAhead> recent_{};
   std::uint32_t count_ = 0;
   bool left_ = false;
 };
-
-// Only a hint: any address may be given.
-inline void prefetch(const void* address) noexcept {
-#if defined(__GNUC__)
-  __builtin_prefetch(address);
-#else
-  (void)address;
-#endif
-}
 
 /// Starts to load what later messages of a batch need, while the one at `at` is handled: another thread wrote them, and
 /// each is three steps deep.
 inline void prefetchAhead(std::span<const Message> batch, std::size_t at) noexcept {
   constexpr std::size_t recordsAhead = 12, tablesAhead = 6, keysAhead = 3;
-  if (at + recordsAhead < batch.size()) {
-    const auto* record = reinterpret_cast<const char*>(batch[at + recordsAhead].record());
-    for (std::size_t i = 0; i < 2; ++i) prefetch(record + i * cacheLine);
-  }
+  if (at + recordsAhead < batch.size()) prefetchRecord(batch[at + recordsAhead].record());
   const auto objectOf = [&](std::size_t ahead) -> const boost::json::object* {
     if (at + ahead >= batch.size()) return nullptr;
     const auto* record = batch[at + ahead].record();

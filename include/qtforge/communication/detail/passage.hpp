@@ -57,7 +57,7 @@ class Passage {
     Message owner = Message::adopt(made);
     made->sender = &client.internedName();
     made->id = (thread.number << 40) + ++thread.messages;
-    made->time = std::chrono::system_clock::now();
+    made->time = thread.clock.now();
     if (made->extras && args.extras) fillExtras(*made->extras, *args.extras);
     if (args.source) sharePayload(*made);
     else takePayload(*made);

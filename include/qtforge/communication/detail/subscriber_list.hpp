@@ -24,7 +24,7 @@ class SubscriberList {
       if (auto* subscription = items->slots[i].load(std::memory_order_acquire)) f(*subscription);
   }
 
-  /// Whether publishers have nothing to do but to call handlers; what is added meanwhile may be otherwise.
+  /// Whether publishers have nothing to do but to call handlers and to queue; what is added meanwhile may be otherwise.
   [[nodiscard]] bool plain() const noexcept { return others_.load(std::memory_order_relaxed) == 0; }
 
   void add(SubscriptionCore* subscription) {

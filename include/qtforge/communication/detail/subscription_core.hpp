@@ -44,6 +44,11 @@ inline std::atomic<bool>& latencyEnabled() noexcept {
   return enabled;
 }
 
+inline bool severalProcessors() noexcept {
+  static const bool several = std::thread::hardware_concurrency() > 1;
+  return several;
+}
+
 /// Shared by the index, the user's handle and its scheduled batch; the last one frees it. Its handler is destroyed
 /// earlier, see HandlerCalls.
 class SubscriptionCore : private Deferred {
@@ -53,13 +58,14 @@ class SubscriptionCore : private Deferred {
         delivery(static_cast<DeliveryMode>(args.delivery)),
         responds(args.responds),
         tap(args.tap),
-        plain(delivery == DeliveryMode::Direct && !args.handler->accepts && !args.responds && args.group.size == 0),
+        plain(!args.handler->accepts && !args.responds && args.group.size == 0),
         tapEvery(args.every),
         client_(client),
         executor_(executor),
         calls_(*args.handler, args.self, args.servedBy),
         blockTimeout_(args.blockNanoseconds),
         spin_(args.spinNanoseconds),
+        lingers_(spin_.count() == 0 && !args.handler->underGil && severalProcessors()),
         reports_(std::move(reports)),
         mailbox_(args.capacity, static_cast<OverflowPolicy>(args.policy)) {
     resume = &resumeTurn;
@@ -210,7 +216,7 @@ class SubscriptionCore : private Deferred {
   const DeliveryMode delivery;
   const bool responds;
   const bool tap;
-  const bool plain;  // publishers have nothing to do but to call its handler
+  const bool plain;  // publishers have nothing to do but to call its handler, or to queue for it
   const std::uint64_t tapEvery;            // of what matches, each that many-th is shown
   std::atomic<std::uint64_t> tapSeen{0};  // what matched
   std::shared_ptr<Group> group;     // set before it is in the index, as the next; may be null
@@ -332,7 +338,7 @@ class SubscriptionCore : private Deferred {
     {
       HandlerCalls::Call call(record, calls_);
       if (call) {
-        Turn turn(mailbox_, consumer_, spin_, record, [&](const Message& message) {
+        Turn turn(mailbox_, consumer_, spin_, lingers_, record, [&](const Message& message) {
           if (closed()) return false;
           if (latencyEnabled().load(std::memory_order_relaxed)) measure(message);
           Arrival arrival = Arrival::of(message);
@@ -368,6 +374,7 @@ class SubscriptionCore : private Deferred {
   HandlerCalls calls_;
   const std::int64_t blockTimeout_;
   const std::chrono::nanoseconds spin_;  // before the consumer sleeps
+  const bool lingers_;                   // see Turn; not under the GIL
   std::shared_ptr<BusReports> reports_;
   Mailbox mailbox_;
   Consumer consumer_;  // one at a time

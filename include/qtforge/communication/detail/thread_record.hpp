@@ -5,7 +5,7 @@
 // Readers mark their record with plain stores; the rare writers make those stores visible with membarrier(2) and look at
 // all records (epoch-based reclamation, with hazard slots for the calls). Without membarrier readers pay a full fence.
 
-#include <qtforge/utils/config.hpp>
+#include <qtforge/communication/detail/message_clock.hpp>
 
 #include <array>
 #include <atomic>
@@ -47,6 +47,7 @@ struct alignas(64) ThreadRecord {
   std::array<std::atomic<HandlerCalls*>, maxNestedCalls> calls{};
   Deferred* deferred = nullptr;  // turns that would nest too deeply
   std::uint64_t messages = 0;   // made by this thread
+  MessageClock clock;           // of those
   std::atomic<std::uint64_t> nested{0};  // publishes from inside handlers
   std::uint64_t number = 0;     // of this record, unique
   bool fences = true;           // without membarrier
@@ -54,11 +55,12 @@ struct alignas(64) ThreadRecord {
   ThreadRecords* all = nullptr;               // that it is one of; immutable
   ThreadRecord* next = nullptr;               // immutable once linked
   HandlerCalls* waitingFor = nullptr;         // guarded by ThreadRecords::waitMutex()
-  std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
-  std::atomic<std::uint32_t> returnedCount{0};    // about
-  MessageRecord* spare = nullptr;                 // memory of dead messages, for the next ones
+  std::atomic<const void*> serves{nullptr};   // what this thread alone runs, see SubscribeArgs::servedBy
+  MessageRecord* spare = nullptr;             // memory of dead messages, for the next ones
   std::uint32_t spareCount = 0;
-  std::atomic<const void*> serves{nullptr};  // what this thread alone runs, see SubscribeArgs::servedBy
+  alignas(64)  // written by others
+      std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
+  std::atomic<std::uint32_t> returnedCount{0};    // about
 
   /// Orders this thread's mark before its following reads, against heavyBarrier() of others.
   void lightBarrier() const noexcept;

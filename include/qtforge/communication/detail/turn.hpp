@@ -18,6 +18,7 @@ struct Consumer {
   std::vector<Message> batch;  // taken, and handled as far as the turn came
   std::size_t batchSize = 1;   // grows while the handler is quick
   bool returned = false;       // messages were left to their makers
+  std::chrono::steady_clock::time_point began;  // the last turn
 };
 
 /// Handles messages until there are none, or until others on the executor should have their turn: then it is `cut`.
@@ -27,13 +28,17 @@ template <class Handle>
 class Turn : public Batch {
  public:
   /// @param spin  how long to look for more once there are none
-  Turn(Mailbox& mailbox, Consumer& consumer, std::chrono::nanoseconds spin, const ThreadRecord& thread, Handle handle)
+  /// @param lingers  whether it may wait some microseconds for more while messages come thick
+  Turn(Mailbox& mailbox, Consumer& consumer, std::chrono::nanoseconds spin, bool lingers, ThreadRecord& thread,
+       Handle handle)
       : Batch{this, [](Batch* self) { return static_cast<Turn*>(self->context)->handleNext(); }},
         mailbox_(mailbox),
         consumer_(consumer),
         spin_(spin),
         handle_(std::move(handle)),
-        home_(thread) {}
+        home_(thread),
+        busy_(begin_ - std::exchange(consumer.began, begin_) < soonAfter && lingers),
+        lingers_(lingers ? 0 : mostLingers) {}
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
@@ -52,6 +57,10 @@ class Turn : public Batch {
  private:
   static constexpr std::size_t largestBatch = 64;  // messages per lock of the mailbox
   static constexpr std::size_t mostMessages = 1024;
+  static constexpr std::size_t thick = 16;  // messages of a turn; or one begins so soon after the other:
+  static constexpr std::chrono::microseconds soonAfter{25};
+  static constexpr std::chrono::microseconds lingerTime{5};
+  static constexpr int mostLingers = 16;  // of a turn
   // How long a turn may take, beyond the message in hand, before others on the executor have theirs.
   static constexpr std::chrono::milliseconds turnLimit{10};
 
@@ -59,14 +68,27 @@ class Turn : public Batch {
     if (unchecked_ >= consumer_.batchSize && endsHere()) return false;
     at_ = 0;
     for (auto& message : consumer_.batch) home_.add(std::move(message));
+    if (busy_ && consumer_.batch.size() < consumer_.batchSize) linger();
     if (spin_.count() > 0 && !mailbox_.readable()) lookForMore();
     if (mailbox_.take(consumer_.batch, consumer_.batchSize)) {
       handled_ += consumer_.batch.size();
+      busy_ = lingers_ < mostLingers && (busy_ || handled_ >= thick);
       unchecked_ += consumer_.batch.size();
       return true;
     }
-    if (returned_ || home_.left()) freeAllReturned();  // what is the consumer's may be another turn's already
+    // From here on what is the consumer's may be another turn's.
+    if (returned_ || home_.left()) freeAllReturned();
     return false;
+  }
+
+  // While messages come thick, lets some come together: taking each by itself, publisher and consumer would meet at the
+  // mailbox for every one, and to sleep and be woken takes longer still.
+  void linger() noexcept {
+    const int last = std::min(lingers_ + 3, mostLingers);
+    do {
+      const auto end = std::chrono::steady_clock::now() + lingerTime;
+      while (std::chrono::steady_clock::now() < end) pauseBriefly();
+    } while (++lingers_ < last && !mailbox_.readable());
   }
 
   void lookForMore() noexcept {
@@ -98,6 +120,8 @@ class Turn : public Batch {
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   bool returned_ = std::exchange(consumer_.returned, false);
   bool cut_ = false;
+  bool busy_;  // messages come thick
+  int lingers_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail
