@@ -124,6 +124,37 @@ BOOST_AUTO_TEST_CASE(puts_stand_in_line_and_are_told_of_their_places) {
   BOOST_TEST(first.told + second.told == 0);
 }
 
+BOOST_AUTO_TEST_CASE(messages_that_go_for_newer_ones_do_not_count_before_the_one_in_the_handler) {
+  Mailbox box(2, OverflowPolicy::DropOldest);
+  box.open({});
+  std::vector<Message> batch;
+  box.put(message("a", 1));
+  BOOST_TEST(box.take(batch, 1));
+  box.put(message("a", 2));
+  box.put(message("a", 3));
+  Wait handled;
+  BOOST_TEST(box.waitHandled(handled));
+  for (const int later : {4, 5, 6}) box.put(message("a", later));
+  BOOST_TEST(handled.told == 0);
+  BOOST_TEST(box.busy());
+  BOOST_TEST(box.take(batch, 2));
+  BOOST_TEST(handled.told == 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_there_at_the_opening_counts_before_those_that_were_waited_for) {
+  Mailbox box(8, OverflowPolicy::Fail);
+  box.put(message("a", 9));
+  Wait handled;
+  BOOST_TEST(box.waitHandled(handled));
+  BOOST_TEST(box.open(std::vector{message("a", 1), message("a", 2)}));
+  std::vector<Message> batch;
+  BOOST_TEST(box.take(batch, 2));
+  BOOST_TEST(box.take(batch, 1));
+  BOOST_TEST(handled.told == 0);
+  BOOST_TEST(!box.take(batch, 1));
+  BOOST_TEST(handled.told == 1);
+}
+
 BOOST_AUTO_TEST_CASE(only_block_has_a_line) {
   for (const auto policy : {OverflowPolicy::Fail, OverflowPolicy::DropNewest, OverflowPolicy::DropOldest, OverflowPolicy::Latest}) {
     Mailbox box(1, policy);

@@ -396,6 +396,24 @@ BOOST_AUTO_TEST_CASE(one_direct_handler_of_a_topic_may_end_the_next_one_or_the_o
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_direct_handler_that_has_ended_is_destroyed_outside_of_all_calls) {
+  ManualBus m;
+  Subscription first;
+  expected<void> drained = Error("not tried");
+  std::shared_ptr<int> held(new int(0), [&](int* number) {
+    drained = m.bus.drain(std::chrono::seconds(0));
+    delete number;
+  });
+  first = m.bus.subscribe("a", [&first, held](const json::value&) { first.unsubscribe(); },
+                          {.delivery = DeliveryMode::Direct}).value();
+  held.reset();
+  bool before = false;
+  const auto second = m.bus.subscribe("a", [&](const json::value&) { before = drained.has_value(); },
+                                      {.delivery = DeliveryMode::Direct}).value();
+  BOOST_TEST(m.bus.publish("a", 1).value().called == 2u);
+  BOOST_TEST(before);
+}
+
 BOOST_AUTO_TEST_CASE(unsubscribe_waits_for_a_call_on_another_thread) {
   auto& bus = MessageBus::instance();
   std::latch entered(1), leave(1);

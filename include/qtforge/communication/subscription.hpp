@@ -60,7 +60,8 @@ struct SubscriptionStats {
 ///
 /// The end waits for a call of the handler that runs on another thread, and then the handler is destroyed. From inside
 /// a handler it does not wait for the handler's own call, for one on its own executor thread, where two handlers end
-/// each other, or where that call waits for a place in the mailbox of this thread's handler: then no new call begins and the handler is destroyed when the running call returns.
+/// each other, or where that call waits for a place in the mailbox of this thread's handler or for its answer: then no new
+/// call begins and the handler is destroyed when the running call returns.
 /// @par Thread safety  one object from one thread at a time; different objects from any thread.
 class Subscription {
  public:
@@ -95,7 +96,8 @@ class Subscription {
   /// Waits, without blocking, until what was put into this subscription's mailbox before, and what waited for a place in
   /// it, is handled or gone by the policy; not what the handler published, unlike MessageBus::drain. Inside the handler
   /// too: the message that it handles counts as handled when it returns. Needs communication/async.hpp, which says how
-  /// completion handlers are called.
+  /// completion handlers are called. Where the token begins it later (deferred, an awaitable that is kept) this object
+  /// stays where it is until then.
   ///
   /// @param timeout  without it, as long as it takes
   /// @param token    for the signature `void(expected<void>)`; errors:

@@ -32,9 +32,9 @@ struct Bridge {
   /// @param replyTo  str or null, @param headers  dict or null, @param retain  whether late subscribers get it
   /// @return int: how many subscriptions it reached
   PyObject* (*publish)(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers, int retain);
-  /// @param options  dict or null, what is unknown in it being ignored: envelope (bool), delivery ("queued" | "direct"), capacity (int),
-  ///                 policy ("block" | "drop_oldest" | "drop_newest" | "fail" | "latest"), block_timeout (float, s),
-  ///                 owner (object), group (str), retained (bool), responds (bool: its results answer requests),
+  /// @param options  dict or null, what is unknown in it being ignored: envelope (bool), delivery ("queued" | "direct"),
+  ///                 capacity (int), policy ("block" | "drop_oldest" | "drop_newest" | "fail" | "latest"),
+  ///                 block_timeout (float, s), owner (object), group (str), retained (bool), responds (bool: its results answer requests),
   ///                 filter (callable or None: asked on the publisher's thread, see knowsOption)
   /// @return int: the subscription's number
   PyObject* (*subscribe)(PyObject* pattern, PyObject* handler, PyObject* options);

@@ -17,7 +17,7 @@ class AnswerWait {
   AnswerWait(const AnswerWait&) = delete;
   AnswerWait& operator=(const AnswerWait&) = delete;
   ~AnswerWait() {
-    answered();
+    wait_.reset();
     if (asked_) asked_->release();
   }
 
@@ -38,8 +38,10 @@ class AnswerWait {
     return !asked_ || several_ || wait_.emplace(record_, asked_->calls());
   }
 
-  /// It waits no longer, whoever finds that out first. Not at the same time as begin().
-  void answered() { wait_.reset(); }
+  /// It waits no longer; on any thread, not at the same time as begin().
+  void answered() noexcept {
+    if (wait_) wait_->end();
+  }
 
   static Error deadlock(const SubscriptionCore& responder) {
     return Error(Errc::WouldDeadlock, "request: " + responder.describe() +

@@ -231,6 +231,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   bool deliver(SubscriptionCore& subscription, Passage& passage, Error& failure);
 
+  static void countPublished(const Passage& passage, const TopicEntry* entry) {
+    passage.client.sent.add(1, passage.thread.number);
+    if (entry) entry->published.add(1, passage.thread.number);
+  }
   // A publish from inside a handler, after it was queued: drain() looks at the count first, then at the mailboxes.
   static void countNested(ThreadRecord& thread) noexcept {
     thread.nested.store(thread.nested.load(std::memory_order_relaxed) + 1, std::memory_order_release);

@@ -31,20 +31,19 @@ inline bool BusCore::publish(Client& client, PublishArgs& args, Delivery& delive
   if (entry && !args.extras && !entry->reserved && state_.load(std::memory_order_relaxed) == 0 &&
       passage.thread.callDepth < maxNestedCalls) [[likely]] {
     HandlerCalls::Round round(passage.thread);
-    const auto thread = passage.thread.number;
     std::uint32_t called = 0;
     bool ok = true;
-    if (index_.forEachPlain(*entry, [&](SubscriptionCore& subscription) __attribute__((always_inline)) {
-          if (subscription.delivery == DeliveryMode::Direct) {
-            called += subscription.callNext(round, thread, args);
-          } else {
-            round.leave();
-            ok &= subscription.enqueue(passage.thread, passage.message(), args, passage.delivery, failure);
-          }
-        })) [[likely]] {
+    const auto known = [&] { countPublished(passage, entry); };
+    const auto offer = [&](SubscriptionCore& subscription) __attribute__((always_inline)) {
+      if (subscription.delivery == DeliveryMode::Direct) {
+        called += subscription.callNext(round, passage.thread.number, args);
+      } else {
+        round.leave();
+        ok &= subscription.enqueue(passage.thread, passage.message(), args, passage.delivery, failure);
+      }
+    };
+    if (index_.forEachPlain(*entry, known, offer)) [[likely]] {
       round.leave();
-      passage.client.sent.add(1, thread);
-      entry->published.add(1, thread);
       passage.delivery.called += called;
       if (passage.thread.callDepth > 0) countNested(passage.thread);
       return ok;
@@ -84,8 +83,7 @@ inline bool BusCore::begin(Passage& passage, const TopicEntry*& entry, Authority
     answer(passage, request);
     return false;
   }
-  passage.client.sent.add(1, passage.thread.number);
-  if (entry) entry->published.add(1, passage.thread.number);
+  countPublished(passage, entry);
   if (state & isTapped) [[unlikely]]
     showTaps(passage);
   const auto* extras = passage.args.extras;

@@ -48,7 +48,7 @@ class HandlerCalls {
       slot_->store(&calls, std::memory_order_release);
       record_.lightBarrier();
       if (before && before->closed()) [[unlikely]]
-        before->left();
+        endBetween(*before);
       return !calls.closed();
     }
 
@@ -66,6 +66,16 @@ class HandlerCalls {
     }
 
    private:
+    // The end of a handler is nobody's call.
+    [[gnu::cold, gnu::noinline]] void endBetween(HandlerCalls& before) {
+      slot_->store(nullptr, std::memory_order_release);
+      --record_.callDepth;
+      before.left();
+      ++record_.callDepth;
+      slot_->store(current_, std::memory_order_release);
+      record_.lightBarrier();
+    }
+
     ThreadRecord& record_;
     HandlerCalls* current_ = nullptr;
     std::atomic<HandlerCalls*>* slot_ = nullptr;
@@ -86,7 +96,7 @@ class HandlerCalls {
   /// turn waits for a handler that this thread runs.
   class Wait {
    public:
-    Wait(ThreadRecord& record, HandlerCalls& calls) : record_(record) {
+    Wait(ThreadRecord& record, HandlerCalls& calls) : record_(record), calls_(calls) {
       std::lock_guard lock(ThreadRecords::instance().waitMutex());
       outer_ = std::exchange(record_.waitingFor, &calls);
       cycle_ = waitsInCycle(record_);
@@ -94,14 +104,18 @@ class HandlerCalls {
     }
     Wait(const Wait&) = delete;
     Wait& operator=(const Wait&) = delete;
-    ~Wait() {
-      std::lock_guard lock(ThreadRecords::instance().waitMutex());
-      record_.waitingFor = outer_;
-    }
+    ~Wait() { end(); }
     explicit operator bool() const noexcept { return !cycle_; }
+
+    /// On any thread; what the thread waits for inside this wait goes on.
+    void end() noexcept {
+      std::lock_guard lock(ThreadRecords::instance().waitMutex());
+      if (record_.waitingFor == &calls_) record_.waitingFor = outer_;
+    }
 
    private:
     ThreadRecord& record_;
+    HandlerCalls& calls_;
     HandlerCalls* outer_;
     bool cycle_;
   };

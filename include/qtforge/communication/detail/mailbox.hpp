@@ -43,7 +43,7 @@ class Mailbox {
   bool open(std::span<const Message> first) {
     std::lock_guard lock(mutex_);
     if (closed_) return false;
-    if (!first.empty()) grow(count_ + first.size());
+    if (const auto needed = std::min(capacity_, count_ + first.size()); needed > ring_.size()) grow(needed);
     for (auto message = first.rbegin(); message != first.rend(); ++message) prepend(*message);
     return scheduled_ = count_ > 0;
   }
@@ -314,7 +314,7 @@ class Mailbox {
       if (policy_ != OverflowPolicy::DropOldest && !places_) return Put::Full;
       evicted.record = pop();
       ++dropped_;
-      ++handled_;
+      ++(taken_ > 0 ? taken_ : handled_);  // after those in the handler: who waits counts from the oldest
       result = Put::DroppedOldest;
     }
     push(message);
@@ -357,13 +357,14 @@ class Mailbox {
     --popped_;
     if (count_++ == 0) readable_.store(true, std::memory_order_relaxed);
     ++enqueued_;
+    for (auto* wait = handledWaits_.first(); wait; wait = wait->next) ++wait->target;
   }
 
   // The i-th of what is there. The ring's size is a power of two.
   MessageRecord*& at(std::size_t i) noexcept { return ring_[(first_ + i) & (ring_.size() - 1)]; }
 
   void grow(std::size_t least) {
-    std::vector<MessageRecord*> next(std::bit_ceil(std::max({std::size_t(8), ring_.size() + 1, least})));
+    std::vector<MessageRecord*> next(std::bit_ceil(std::max(std::size_t(8), least)));
     for (std::size_t i = 0; i < count_; ++i) next[i] = at(i);
     ring_.swap(next);
     first_ = 0;

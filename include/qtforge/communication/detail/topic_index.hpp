@@ -63,16 +63,17 @@ class TopicIndex {
     walk(root_, topic, !isReservedTopic(topic), f);
   }
 
-  /// As forEachMatch, if all it would call `f` for are plain, so far as can be seen at once; else false. What is added
-  /// meanwhile is left out if it is not plain.
-  template <class F>
-  [[gnu::always_inline]] bool forEachPlain(const TopicEntry& entry, F&& f) const {
+  /// As forEachMatch, after `known()`, if all it would call `f` for are plain, so far as can be seen at once; else false.
+  /// What is added meanwhile is left out if it is not plain.
+  template <class Known, class F>
+  [[gnu::always_inline]] bool forEachPlain(const TopicEntry& entry, Known&& known, F&& f) const {
     const TopicEntry::Wildcards* cached = nullptr;
     if (const auto version = version_.load(std::memory_order_acquire); version != 0) {
       cached = entry.wildcards.load(std::memory_order_acquire);
       if (!cached || cached->version != version || !cached->plain) return false;
     }
     if (!entry.exact.plain()) return false;
+    known();
     entry.exact.forEach([&](SubscriptionCore& subscription) __attribute__((always_inline)) {
       if (subscription.plain) f(subscription);
     });

@@ -68,7 +68,7 @@ class Turn : public Batch {
     if (unchecked_ >= consumer_.batchSize && endsHere()) return false;
     at_ = 0;
     for (auto& message : consumer_.batch) home_.add(std::move(message));
-    if (busy_ && consumer_.batch.size() < consumer_.batchSize) linger();
+    if (busy_ && handled_ > 0 && consumer_.batch.size() < consumer_.batchSize) linger();
     if (spin_.count() > 0 && !mailbox_.readable()) lookForMore();
     if (mailbox_.take(consumer_.batch, consumer_.batchSize)) {
       handled_ += consumer_.batch.size();

@@ -78,11 +78,13 @@ class PythonSubscriptions {
 };
 
 inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
-  for (const auto& entry : taken) {
-    GilYield gil;
-    root().bus->unsubscribe(entry.handle, &gil.yield);
-    if (!entry.receiver) root().bus->releaseSubscription(entry.handle);
-  }
+  for (const bool receivers : {true, false})  // first: handlers may be waiting at them
+    for (const auto& entry : taken) {
+      if (receivers != static_cast<bool>(entry.receiver)) continue;
+      GilYield gil;
+      root().bus->unsubscribe(entry.handle, &gil.yield);
+      if (!receivers) root().bus->releaseSubscription(entry.handle);
+    }
 }
 
 inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObject* pattern, PyObject* handler,
