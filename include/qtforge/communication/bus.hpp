@@ -214,6 +214,7 @@ class MessageBus {
   ///
   /// @param token  for the signature `void(expected<Message>)`; errors: those of request but Errc::WouldDeadlock, and
   ///   - Errc::NoResponder  also where the last responder ended while the request waited for a place with it
+  ///   - Errc::TimedOut     or Errc::Overflow, where `timeout` ends while it waits for a place
   ///   - Errc::Cancelled    an answer that comes later is dropped
   template <class T, class Token>
   auto asyncRequest(std::string_view topic, T&& payload, std::chrono::nanoseconds timeout, Token&& token) const;
