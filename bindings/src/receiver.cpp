@@ -1,6 +1,6 @@
 // receiver.cpp: qtforge.Receiver: a number behind which the bus keeps messages, until it is dropped.
 
-#include "types.hpp"
+#include "numbered.hpp"
 
 #include <structmember.h>
 
@@ -8,10 +8,7 @@ namespace qtforge::bindings {
 
 namespace {
 
-struct ReceiverObject {
-  PyObject_HEAD
-  std::uint64_t number;
-  PyObject* pattern;  // str
+struct ReceiverObject : Numbered {
   PyObject* waiters;  // qtforge._receiving.Waiters
 };
 
@@ -65,28 +62,6 @@ PyObject* coroutine(PyObject* self, const char* name) {
 
 PyObject* asyncReceive(PyObject* self, PyObject*) { return coroutine(self, "receive"); }
 PyObject* asyncNext(PyObject* self) { return coroutine(self, "following"); }
-
-PyObject* unsubscribe(PyObject* self, PyObject*) {
-  const auto* table = bridge();
-  return table ? orStay([&] { return table->unsubscribe(cast(self)->number); }) : nullptr;
-}
-
-PyObject* stats(PyObject* self, PyObject*) {
-  const auto* table = bridge();
-  return table ? orStay([&] { return table->subscriptionStats(cast(self)->number); }) : nullptr;
-}
-
-PyObject* active(PyObject* self, void*) {
-  Ref counters(stats(self, nullptr));
-  return counters ? PyBool_FromLong(counters.get() != Py_None) : nullptr;
-}
-
-PyObject* enter(PyObject* self, PyObject*) { return retained(self); }
-
-PyObject* exit(PyObject* self, PyObject*) {
-  Ref ended(unsubscribe(self, nullptr));
-  return ended ? retained(Py_None) : nullptr;
-}
 
 PyObject* refuse(PyTypeObject*, PyObject*, PyObject*) {
   PyErr_SetString(PyExc_TypeError, "Receiver() receives nothing: call MessageBus.instance().receiver(...)");
@@ -163,7 +138,7 @@ PyMethodDef methods[] = {
 };
 
 PyMemberDef members[] = {
-    {"pattern", T_OBJECT_EX, offsetof(ReceiverObject, pattern), READONLY, "What was subscribed to."},
+    {"pattern", T_OBJECT_EX, offsetof(Numbered, pattern), READONLY, "What was subscribed to."},
     {nullptr, 0, 0, 0, nullptr},
 };
 

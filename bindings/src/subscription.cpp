@@ -1,6 +1,6 @@
 // subscription.cpp: qtforge.Subscription: a number behind which the bus holds the handler. It owns nothing there.
 
-#include "types.hpp"
+#include "numbered.hpp"
 
 #include <structmember.h>
 
@@ -8,37 +8,9 @@ namespace qtforge::bindings {
 
 namespace {
 
-struct SubscriptionObject {
-  PyObject_HEAD
-  std::uint64_t number;
-  PyObject* pattern;  // str
-};
-
 PyTypeObject* subscriptionType = nullptr;  // for the life of the process
 
-SubscriptionObject* cast(PyObject* self) noexcept { return reinterpret_cast<SubscriptionObject*>(self); }
-
-PyObject* unsubscribe(PyObject* self, PyObject*) {
-  const auto* table = bridge();
-  return table ? orStay([&] { return table->unsubscribe(cast(self)->number); }) : nullptr;
-}
-
-PyObject* stats(PyObject* self, PyObject*) {
-  const auto* table = bridge();
-  return table ? orStay([&] { return table->subscriptionStats(cast(self)->number); }) : nullptr;
-}
-
-PyObject* active(PyObject* self, void*) {
-  Ref counters(stats(self, nullptr));
-  return counters ? PyBool_FromLong(counters.get() != Py_None) : nullptr;
-}
-
-PyObject* enter(PyObject* self, PyObject*) { return retained(self); }
-
-PyObject* exit(PyObject* self, PyObject*) {
-  Ref ended(unsubscribe(self, nullptr));
-  return ended ? retained(Py_None) : nullptr;
-}
+Numbered* cast(PyObject* self) noexcept { return reinterpret_cast<Numbered*>(self); }
 
 PyObject* refuse(PyTypeObject*, PyObject*, PyObject*) {
   PyErr_SetString(PyExc_TypeError, "Subscription() subscribes nothing: call MessageBus.instance().subscribe(...)");
@@ -73,7 +45,7 @@ PyMethodDef methods[] = {
 };
 
 PyMemberDef members[] = {
-    {"pattern", T_OBJECT_EX, offsetof(SubscriptionObject, pattern), READONLY, "What was subscribed to."},
+    {"pattern", T_OBJECT_EX, offsetof(Numbered, pattern), READONLY, "What was subscribed to."},
     {nullptr, 0, 0, 0, nullptr},
 };
 
@@ -99,7 +71,7 @@ PyObject* makeSubscriptionType() {
       {Py_tp_getset, properties},
       {0, nullptr},
   };
-  static PyType_Spec spec = {"qtforge.communication.Subscription", sizeof(SubscriptionObject), 0, Py_TPFLAGS_DEFAULT,
+  static PyType_Spec spec = {"qtforge.communication.Subscription", sizeof(Numbered), 0, Py_TPFLAGS_DEFAULT,
                              slots};
   PyObject* type = PyType_FromSpec(&spec);
   subscriptionType = reinterpret_cast<PyTypeObject*>(retained(type));
