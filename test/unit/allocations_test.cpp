@@ -5,6 +5,7 @@
 
 #include <qtforge/host.hpp>
 
+#include <boost/describe.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <malloc.h>
@@ -64,6 +65,11 @@ std::uint64_t allocationsOf(F&& f) {
   return allocations - before;
 }
 
+struct Position {
+  double x, y, z;
+};
+BOOST_DESCRIBE_STRUCT(Position, (), (x, y, z))
+
 constexpr int batch = 300;  // messages, more than one turn takes at first
 
 constexpr DeliveryMode direct = DeliveryMode::Direct;
@@ -82,20 +88,52 @@ BOOST_AUTO_TEST_CASE(a_message_costs_one_allocation_or_takes_memory_of_a_dead_on
           all.push_back(m.bus.subscribe(i % 2 ? "a.*" : "a.b", [](const json::value&) {}, {.policy = policy}).value());
         const auto publisher = m.bus.publisher("a.b").value();
         const auto publish = [&] {
-          for (int i = 0; i < batch; ++i) (void)publisher.publish(json::value(i));
+          for (int i = 0; i < batch; ++i) (void)publisher.publish(json::value("text"));
         };
         for (int warm = 0; warm < 3; ++warm) {
           for (int i = 0; i < 5; ++i) publish();
           m.runHandlers();
         }
-        (void)publisher.publish(json::value(0));
+        (void)publisher.publish(json::value("text"));
         int reused = 0;
-        while (allocationsOf([&] { (void)publisher.publish(json::value(0)); }) == 0) ++reused;
+        while (allocationsOf([&] { (void)publisher.publish(json::value("text")); }) == 0) ++reused;
         BOOST_TEST(reused <= 1024);
         BOOST_TEST(allocationsOf(publish) == std::uint64_t(batch));
         m.runHandlers();
       }
     }
+}
+
+BOOST_AUTO_TEST_CASE(messages_of_numbers_or_plain_structs_share_blocks_that_are_used_again) {
+  constexpr std::uint64_t inBlock = 20;  // and more
+  for (const std::size_t subscribers : {1, 2, 5}) {
+    BOOST_TEST_CONTEXT(subscribers << " subscribers") {
+      ManualBus m;
+      std::vector<Subscription> all;
+      for (std::size_t i = 0; i < subscribers; ++i) {
+        all.push_back(m.bus.subscribe(i % 2 ? "n.*" : "n.a", [](const json::value&) {}).value());
+        all.push_back(m.bus.subscribe(i % 2 ? "s.*" : "s.a", [](const Position&) {}).value());
+      }
+      const auto publish = [&](int count) {
+        for (int i = 0; i < count; ++i) {
+          (void)m.bus.publish("n.a", json::value(i));
+          (void)m.bus.publish("s.a", Position{1, 2, 3});
+        }
+      };
+      for (int warm = 0; warm < 2; ++warm) {
+        publish(2 * batch);
+        m.runHandlers();
+      }
+      const auto before = liveBytes.load();
+      for (int round = 0; round < 100; ++round) {
+        BOOST_TEST(allocationsOf([&] { publish(20); }) == 0u);
+        m.runHandlers();
+      }
+      BOOST_TEST(liveBytes.load() == before);
+      BOOST_TEST(allocationsOf([&] { publish(20 * batch); }) <= 2 * 20 * batch / inBlock + 2 * subscribers * 10);  // and longer queues
+      m.runHandlers();
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(to_wake_idle_queues_allocates_nothing) {
@@ -138,7 +176,7 @@ BOOST_AUTO_TEST_CASE(a_full_queue_that_drops_allocates_for_the_message_alone) {
       setLogSinks({});
       const auto s = m.bus.subscribe("a", [](const json::value&) {}, {.capacity = 16, .policy = policy}).value();
       const auto publish = [&] {
-        for (int i = 0; i < batch; ++i) (void)m.bus.publish("a", json::value(i));
+        for (int i = 0; i < batch; ++i) (void)m.bus.publish("a", json::value("text"));
       };
       publish();
       BOOST_TEST(allocationsOf(publish) == std::uint64_t(batch));
@@ -220,8 +258,8 @@ BOOST_AUTO_TEST_CASE(direct_handlers_that_want_the_message_share_one) {
     std::vector<Subscription> all;
     for (std::size_t i = 0; i < subscribers; ++i)
       all.push_back(m.bus.subscribe("a", [](const Message&) {}, {.delivery = direct}).value());
-    const json::value number(1);
-    const auto publish = [&] { (void)m.bus.publish("a", number); };
+    const json::value text("text");
+    const auto publish = [&] { (void)m.bus.publish("a", text); };
     publish();
     BOOST_TEST(allocationsOf(publish) == 1u);
   }

@@ -30,7 +30,7 @@ const PayloadType witnessed{0,    std::string_view("Witness"), sizeof(Witness), 
                             nullptr, nullptr};
 
 Message made(ThreadRecord& maker) {
-  auto* record = makeRecord({"a.topic", true, sizeof(Witness), alignof(Witness)}, maker);
+  auto* record = makeRecord({"a.topic", true, false, sizeof(Witness), alignof(Witness)}, maker);
   new (const_cast<void*>(record->payload)) Witness();
   record->kind = PayloadKind::Typed;
   record->extras->type = &witnessed;
@@ -44,9 +44,28 @@ Message madeOf(ThreadRecord& maker, std::string_view topic) {
   return Message::adopt(record);
 }
 
+Message numbered(ThreadRecord& maker, int number, std::string_view topic = "a.topic") {
+  auto* record = makeRecord({topic, false, true}, maker);
+  new (const_cast<void*>(record->payload)) boost::json::value(number);
+  record->kind = PayloadKind::Json;
+  return Message::adopt(record);
+}
+
+/// How many such messages one block takes.
+std::size_t fillBlock(ThreadRecord& maker, std::vector<Message>& out) {
+  out.push_back(numbered(maker, 0));
+  const auto* first = &MessageBlock::of(out.back().record());
+  for (int i = 1;; ++i) {
+    auto next = numbered(maker, i);
+    if (&MessageBlock::of(next.record()) != first) return out.size();
+    out.push_back(std::move(next));
+  }
+}
+
 struct Fresh {
   Fresh() { freed = 0; }
   ~Fresh() {
+    MessageBlock::freeAll(maker);
     for (auto* thread : {&maker, &consumer})
       while (auto* spare = thread->spare) {
         thread->spare = spare->next;
@@ -147,6 +166,43 @@ BOOST_AUTO_TEST_CASE(a_message_of_another_size_gets_memory_of_its_own) {
   BOOST_TEST(maker.spareCount == 7u);
 }
 
+BOOST_AUTO_TEST_CASE(a_block_is_used_again_when_all_messages_in_it_are_dead) {
+  std::vector<Message> first;
+  const auto inBlock = fillBlock(maker, first);
+  BOOST_TEST(inBlock > 20u);
+  for (std::size_t i = 0; i < inBlock; ++i) BOOST_TEST(first[i].json()->as_int64() == static_cast<int>(i));
+  const auto* block = &MessageBlock::of(first[0].record());
+  const Message kept = first[7];
+  first.clear();
+  std::vector<Message> second, third;
+  fillBlock(maker, second);
+  BOOST_TEST((&MessageBlock::of(second[0].record()) != block));
+  BOOST_TEST(kept.json()->as_int64() == 7);
+  {
+    ReturnMessages home(consumer);
+    home.add(kept);
+    for (auto& message : second) home.add(std::move(message));
+  }
+  second.clear();
+  fillBlock(maker, third);
+  BOOST_TEST((&MessageBlock::of(third[0].record()) != block));
+}
+
+BOOST_AUTO_TEST_CASE(a_message_that_is_too_large_for_a_block_has_memory_of_its_own) {
+  const std::string name(255, 'x');
+  BOOST_TEST(numbered(maker, 1, name).record()->inBlock);
+  auto* large = makeRecord({name, false, true, 2000, 8}, maker);
+  BOOST_TEST(!large->inBlock);
+  destroyRecord(large);
+}
+
+BOOST_AUTO_TEST_CASE(no_more_blocks_are_kept_than_some_dozens) {
+  std::vector<Message> all;
+  for (int block = 0; block < 100; ++block) fillBlock(maker, all);
+  all.clear();
+  BOOST_TEST(MessageBlock::freeAll(maker) <= 34u);
+}
+
 BOOST_AUTO_TEST_CASE(a_buffer_is_let_go_by_who_read_it_last) {
   struct Held {
     Witness* witness = new Witness();
@@ -154,7 +210,7 @@ BOOST_AUTO_TEST_CASE(a_buffer_is_let_go_by_who_read_it_last) {
     Held(Held&& other) noexcept : witness(std::exchange(other.witness, nullptr)) {}
     ~Held() { delete witness; }
   };
-  auto* binary = makeRecord({"a.topic", false, sizeof(BinaryMessage), alignof(BinaryMessage)}, maker);
+  auto* binary = makeRecord({"a.topic", false, false, sizeof(BinaryMessage), alignof(BinaryMessage)}, maker);
   (new (const_cast<void*>(binary->payload)) BinaryMessage())->data = Buffer::of({}, Held());
   binary->kind = PayloadKind::Binary;
   auto attached = made(maker);

@@ -33,17 +33,20 @@ inline bool BusCore::publish(Client& client, PublishArgs& args, Delivery& delive
     HandlerCalls::Round round(passage.thread);
     std::uint32_t called = 0;
     bool ok = true;
+    SubscriptionCore* queues = nullptr;  // the last one takes the message over, which saves changes of its count
     const auto known = [&] { countPublished(passage, entry); };
     const auto offer = [&](SubscriptionCore& subscription) __attribute__((always_inline)) {
-      if (subscription.delivery == DeliveryMode::Direct) {
-        called += subscription.callNext(round, passage.thread.number, args);
-      } else {
+      if (auto* before = std::exchange(queues, nullptr)) {
         round.leave();
-        ok &= subscription.enqueue(passage.thread, passage.message(), args, passage.delivery, failure);
+        ok &= before->enqueue(passage.thread, passage.message(), args, passage.delivery, failure);
       }
+      if (subscription.delivery == DeliveryMode::Direct)
+        called += subscription.callNext(round, passage.thread.number, args);
+      else queues = &subscription;
     };
     if (index_.forEachPlain(*entry, known, offer)) [[likely]] {
       round.leave();
+      if (queues) ok &= queues->enqueue(passage.thread, passage.takeMessage(), args, passage.delivery, failure);
       passage.delivery.called += called;
       if (passage.thread.callDepth > 0) countNested(passage.thread);
       return ok;

@@ -48,11 +48,12 @@ class Mailbox {
     return scheduled_ = count_ > 0;
   }
 
-  /// Queues `message`. QueuedFirst: the caller must schedule take(). Full: the policy is Fail or Block, nothing queued.
-  Put put(const Message& message) {
+  /// Queues `message`. QueuedFirst: the caller must schedule take(). Full: the policy is Fail or Block, and `message` is
+  /// left as it was.
+  Put put(Message&& message) {
     Evicted evicted;
     auto lock = lockSoon(mutex_);
-    const auto result = putLocked(message, evicted);
+    const auto result = putLocked(std::move(message), evicted);
     if (evicted.record && handledWaits_.first()) [[unlikely]] {
       SettledWaits settled;
       endHandledWaits(settled);
@@ -80,7 +81,7 @@ class Mailbox {
   Put putOrWait(WaitingPut& put) {
     Evicted evicted;
     std::lock_guard lock(mutex_);
-    if (policy_ != OverflowPolicy::Block || closed_ || count_ < capacity_) return putLocked(put.message, evicted);
+    if (policy_ != OverflowPolicy::Block || closed_ || count_ < capacity_) return putLocked(Message(put.message), evicted);
     put.waits = true;
     put.ticket = ++tickets_;
     ++enqueued_;
@@ -270,7 +271,7 @@ class Mailbox {
     while (count_ < capacity_) {
       auto* put = line_.takeFirst();
       if (!put) return;
-      push(put->message);
+      push(std::move(put->message));
       settle(*put, Put::Queued, settled);
     }
   }
@@ -293,15 +294,14 @@ class Mailbox {
     }
   }
 
-  Put putLocked(const Message& message, Evicted& evicted) {
+  Put putLocked(Message&& message, Evicted& evicted) {
     if (closed_) return Put::Closed;
     Put result = Put::Queued;
     if (places_) {
       if (const auto* place = places_->find(message.topic())) {
         MessageRecord*& slot = at(*place - popped_);
         places_->rename(message.topic());
-        message.record()->references.fetch_add(1, std::memory_order_relaxed);
-        evicted.record = std::exchange(slot, message.record());
+        evicted.record = std::exchange(slot, message.release());
         ++replaced_;
         return Put::Replaced;
       }
@@ -317,17 +317,16 @@ class Mailbox {
       ++(taken_ > 0 ? taken_ : handled_);  // after those in the handler: who waits counts from the oldest
       result = Put::DroppedOldest;
     }
-    push(message);
+    push(std::move(message));
     ++enqueued_;
     if (!std::exchange(scheduled_, true)) return Put::QueuedFirst;
     return result;
   }
 
-  void push(const Message& message) {
+  void push(Message&& message) {
     if (count_ == ring_.size()) grow(count_ + 1);
     if (places_) places_->add(message.topic(), popped_ + count_);
-    message.record()->references.fetch_add(1, std::memory_order_relaxed);
-    at(count_) = message.record();
+    at(count_) = message.release();
     if (count_++ == 0) readable_.store(true, std::memory_order_relaxed);
   }
 

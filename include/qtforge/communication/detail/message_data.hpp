@@ -35,7 +35,8 @@ struct MessageRecord {
   std::atomic<std::uint32_t> references{1};
   PayloadKind kind = PayloadKind::None;
   std::uint8_t topicSize = 0;
-  std::uint8_t lines = 0;  // size of the allocation in cache lines; 0: not to be used again
+  bool inBlock = false;    // its memory is a MessageBlock's
+  std::uint8_t lines = 0;  // else the size of the allocation in cache lines; 0: not to be used again
   void (*destroy)(MessageRecord* self) = nullptr;
   ThreadRecord* maker = nullptr;
   MessageRecord* next = nullptr;  // of the dead that their maker frees

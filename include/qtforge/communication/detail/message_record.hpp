@@ -2,7 +2,7 @@
 // qtforge/communication/detail/message_record.hpp: makes messages, and frees them on the thread that made them while
 // messages come thick: blocks that one thread allocates and another frees make both wait for one allocator's lock.
 
-#include <qtforge/communication/detail/thread_record.hpp>
+#include <qtforge/communication/detail/message_block.hpp>
 #include <qtforge/communication/message.hpp>
 
 #include <algorithm>
@@ -19,11 +19,11 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 struct RecordPlan {
   std::string_view topic;
   bool extras = false;
+  bool onlyMemory = false;  // its end frees nothing but its own memory
   std::size_t payloadSize = sizeof(boost::json::value);
   std::size_t payloadAlignment = alignof(boost::json::value);
 };
 
-inline constexpr std::size_t cacheLine = 64;
 inline constexpr std::size_t largestSpare = 4;       // cache lines
 inline constexpr std::uint32_t mostSpare = 1024;     // blocks per thread, and messages that are left to one
 
@@ -46,7 +46,8 @@ inline void endContents(MessageRecord& record) {
 
 inline void destroyRecord(MessageRecord* record) {
   endContents(*record);
-  ::operator delete(record);
+  if (record->inBlock) MessageBlock::of(record).letGo(1);
+  else ::operator delete(record);
 }
 
 /// Memory for a record, if possible of one that was left to the calling thread, the owner of `maker`.
@@ -68,27 +69,20 @@ inline MessageRecord* makeRecord(const RecordPlan& plan, ThreadRecord& maker) {
   const auto payloadAt = extrasAt + (plan.extras ? sizeof(MessageExtras) : 0);
   const auto slack = plan.payloadAlignment > alignof(MessageExtras) ? plan.payloadAlignment : 0;
   const auto lines = (payloadAt + slack + plan.payloadSize + cacheLine - 1) / cacheLine;
-  void* memory = recordMemory(lines, maker);
+  const bool inBlock = plan.onlyMemory && lines <= MessageBlock::mostLines;
+  void* memory = inBlock ? MessageBlock::take(lines, maker) : recordMemory(lines, maker);
   auto* record = new (memory) MessageRecord();
   auto* bytes = static_cast<char*>(memory);
   std::memcpy(bytes + sizeof(MessageRecord), plan.topic.data(), plan.topic.size());
   record->topicSize = static_cast<std::uint8_t>(plan.topic.size());
-  record->lines = lines <= largestSpare ? static_cast<std::uint8_t>(lines) : std::uint8_t(0);
+  record->inBlock = inBlock;
+  record->lines = !inBlock && lines <= largestSpare ? static_cast<std::uint8_t>(lines) : std::uint8_t(0);
   record->maker = &maker;
   record->destroy = &destroyRecord;
   if (plan.extras) record->extras = new (bytes + extrasAt) MessageExtras();
   record->payload = reinterpret_cast<void*>(
       roundUp(reinterpret_cast<std::uintptr_t>(bytes + payloadAt), std::max<std::size_t>(1, plan.payloadAlignment)));
   return record;
-}
-
-// Only a hint: any address may be given.
-inline void prefetch(const void* address) noexcept {
-#if defined(__GNUC__)
-  __builtin_prefetch(address);
-#else
-  (void)address;
-#endif
 }
 
 // What ending a record's contents reads: another thread wrote it last.
@@ -132,22 +126,26 @@ inline void freeAllReturned() {
   ThreadRecords::instance().forEach([](ThreadRecord& record) { freeReturned(record); });
 }
 
-/// Lets go of messages that were handled on the calling thread, the owner of `mine`. Those that are dead then, and hold
-/// nothing but memory, are left to their makers; single ones are freed at once.
+/// Lets go of messages that were handled on the calling thread, the owner of `mine`. Those that are dead then end: blocks
+/// learn of it for some messages at a time; those outside of blocks that hold nothing but memory are left to their makers,
+/// single ones are freed at once.
 class ReturnMessages {
  public:
   explicit ReturnMessages(ThreadRecord& mine) : mine_(mine) {}
   ReturnMessages(const ReturnMessages&) = delete;
   ReturnMessages& operator=(const ReturnMessages&) = delete;
   ~ReturnMessages() {
+    leaveBlock();
     if (left_ || count_ >= worthReturning) flush();
     while (first_) destroyRecord(std::exchange(first_, first_->next));
   }
 
   void add(Message message) {
     auto* record = message.record();
+    if (record->references.load(std::memory_order_acquire) != 1) return;
     // Alone with it: nobody else can get at it any more.
-    if (!onlyMemory(*record) || record->references.load(std::memory_order_acquire) != 1) return;
+    if (record->inBlock) return endInBlock(message.release());
+    if (!onlyMemory(*record)) return;
     if (record->maker == &mine_) return keepMemory(message.release(), mine_);
     if (maker_ != record->maker) flush();
     if (!first_) {
@@ -174,6 +172,21 @@ class ReturnMessages {
     return record.kind == PayloadKind::Json || (record.kind == PayloadKind::Typed && extras.type->onlyMemory);
   }
 
+  void endInBlock(MessageRecord* dead) {
+    endContents(*dead);
+    auto* block = &MessageBlock::of(dead);
+    if (block != block_) {
+      leaveBlock();
+      block_ = block;
+    }
+    ++deadInBlock_;
+  }
+
+  void leaveBlock() {
+    if (block_) block_->letGo(std::exchange(deadInBlock_, 0));
+    block_ = nullptr;
+  }
+
   void flush() {
     if (!first_) return;
     maker_->returnedCount.fetch_add(std::exchange(count_, 0), std::memory_order_relaxed);
@@ -188,6 +201,8 @@ class ReturnMessages {
   static constexpr std::size_t stepsAhead = 4;
 
   ThreadRecord& mine_;
+  MessageBlock* block_ = nullptr;
+  std::int32_t deadInBlock_ = 0;
   ThreadRecord* maker_ = nullptr;
   MessageRecord *first_ = nullptr, *last_ = nullptr;
   std::array<MessageRecord*, stepsAhead> recent_{};

@@ -40,6 +40,12 @@ class Passage {
     return message_;
   }
 
+  /// The same for the last who needs it.
+  Message takeMessage() {
+    shared();
+    return std::exchange(message_, Message::adopt(nullptr));
+  }
+
   Client& client;
   PublishArgs& args;
   ThreadRecord& thread;
@@ -68,7 +74,12 @@ class Passage {
   }
 
   [[nodiscard]] RecordPlan plan() const noexcept {
-    RecordPlan plan{args.topic, args.source || args.payload.kind == PayloadKind::Typed || hasExtras()};
+    const bool extras = hasExtras();
+    RecordPlan plan{args.topic, extras || args.source || args.payload.kind == PayloadKind::Typed};
+    if (args.payload.kind == PayloadKind::Json) {
+      const auto& value = *static_cast<const boost::json::value*>(args.payload.object);
+      plan.onlyMemory = !extras && !args.source && !value.is_structured() && !value.is_string();
+    }
     if (args.source) {
       plan.payloadSize = 0;
     } else if (args.payload.kind == PayloadKind::Binary) {
@@ -77,6 +88,7 @@ class Passage {
     } else if (args.payload.kind == PayloadKind::Typed) {
       plan.payloadSize = args.payload.type->size;
       plan.payloadAlignment = args.payload.type->alignment;
+      plan.onlyMemory = !extras && args.payload.type->onlyMemory;
     }
     return plan;
   }

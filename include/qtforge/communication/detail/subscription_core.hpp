@@ -143,8 +143,8 @@ class SubscriptionCore : private Deferred {
   /// Queues `message`, waiting if the policy is Block: here, or in PublishExtras::later, where it counts as queued.
   ///
   /// @param failure  set to Overflow, WouldDeadlock or ShuttingDown, if it is the first: then false
-  bool enqueue(ThreadRecord& record, const Message& message, const PublishArgs& args, Delivery& counts, Error& failure) {
-    auto put = mailbox_.put(message);
+  bool enqueue(ThreadRecord& record, Message message, const PublishArgs& args, Delivery& counts, Error& failure) {
+    auto put = mailbox_.put(std::move(message));
     if (put == Mailbox::Put::Full && mailbox_.policy() == OverflowPolicy::Block) [[unlikely]] {
       auto waited = putWaiting(record, message, args);
       if (!waited) {

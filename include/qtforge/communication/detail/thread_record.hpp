@@ -28,11 +28,19 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 class HandlerCalls;
 class ThreadRecords;
 struct MessageRecord;
+class MessageBlock;
 
 /// What waits until the thread calls fewer handlers.
 struct Deferred {
   Deferred* next = nullptr;
   void (*resume)(Deferred* self) = nullptr;
+};
+
+/// How far a thread has filled its block of memory for messages; see message_block.hpp.
+struct FilledBlock {
+  MessageBlock* block = nullptr;
+  std::uint32_t lines = 0, messages = 0;
+  MessageBlock* spare = nullptr;  // the next ones
 };
 
 /// Handlers that call publish for Direct handlers, and so on: deeper is refused before the stack is.
@@ -58,9 +66,12 @@ struct alignas(64) ThreadRecord {
   std::atomic<const void*> serves{nullptr};   // what this thread alone runs, see SubscribeArgs::servedBy
   MessageRecord* spare = nullptr;             // memory of dead messages, for the next ones
   std::uint32_t spareCount = 0;
+  FilledBlock filled;
   alignas(64)  // written by others
       std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
   std::atomic<std::uint32_t> returnedCount{0};    // about
+  std::atomic<MessageBlock*> returnedBlocks{nullptr};
+  std::atomic<std::uint32_t> returnedBlockCount{0};  // about
 
   /// Orders this thread's mark before its following reads, against heavyBarrier() of others.
   void lightBarrier() const noexcept;
