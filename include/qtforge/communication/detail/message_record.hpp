@@ -30,6 +30,7 @@ inline constexpr std::uint32_t mostSpare = 1024;     // blocks per thread, and m
 /// Ends what the record holds; its memory stays.
 inline void endContents(MessageRecord& record) {
   auto* extras = record.extras;
+  if (record.inBlock && !extras) return;  // JSON that holds no memory
   if (!extras || !extras->source) {
     auto* payload = const_cast<void*>(record.payload);
     if (record.kind == PayloadKind::Json) std::destroy_at(static_cast<boost::json::value*>(payload));
