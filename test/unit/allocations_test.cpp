@@ -136,6 +136,33 @@ BOOST_AUTO_TEST_CASE(messages_of_numbers_or_plain_structs_share_blocks_that_are_
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_is_built_in_messages_takes_one_allocation_or_none) {
+  ManualBus m;
+  std::vector<Subscription> all;
+  for (int i = 0; i < 3; ++i) all.push_back(m.bus.subscribe("a", [](const json::value&) {}).value());
+  const auto build = [&](std::size_t textSize) {
+    (void)m.bus.build("a", [&](json::value& out) {
+      auto& object = out.emplace_object();
+      object["text"].emplace_string().append(textSize, 'x');
+      object["n"] = 1;
+      object["list"].emplace_array().resize(10);
+    });
+  };
+  for (const std::size_t textSize : {20, 2000, 50'000})
+    BOOST_TEST_CONTEXT("text of " << textSize) {
+      for (int warm = 0; warm < 20; ++warm) {
+        build(textSize);
+        m.runHandlers();
+      }
+      const auto before = liveBytes.load();
+      for (int i = 0; i < 100; ++i) {
+        BOOST_TEST(allocationsOf([&] { build(textSize); }) == (textSize < 1000 ? 0u : 1u));
+        m.runHandlers();
+      }
+      BOOST_TEST(liveBytes.load() == before);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(to_wake_idle_queues_allocates_nothing) {
   ManualBus m;
   constexpr std::size_t subscribers = 10;

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/communication/bus.hpp: MessageBus and Publisher as users hold them: handles over a table.
 
+#include <qtforge/communication/detail/built_message.hpp>
 #include <qtforge/communication/detail/handler.hpp>
 #include <qtforge/communication/detail/responder.hpp>
 #include <qtforge/communication/subscription.hpp>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 namespace qtforge::inline QTFORGE_ABI {
@@ -75,6 +77,20 @@ class MessageBus {
     detail::PublishArgs args;
     args.topic = topic;
     return publishWith(args, std::forward<T>(payload), options);
+  }
+
+  /// As publish, of JSON that `f` builds in the message's own memory: one allocation while it fits, which messages of the
+  /// same size before have seen to, and freed at once with the message.
+  ///
+  /// @param f  called once, before this returns, with a `boost::json::value&` that is null; what it throws is the caller's.
+  ///           Values that take over that value's storage must end with the call; elsewhere copies are as any others.
+  /// @return as publish
+  template <class F>
+    requires std::is_invocable_v<F&, boost::json::value&>
+  expected<Delivery> build(std::string_view topic, F&& f, const PublishOptions& options = {}) const {
+    detail::PublishArgs args;
+    args.topic = topic;
+    return buildWith(at(), args, f, options);
   }
 
   /// As publish, without ever blocking: where a mailbox with OverflowPolicy::Block is full the message waits for a place,
@@ -290,16 +306,32 @@ class MessageBus {
     return sendPayload(at(), args, std::forward<T>(payload), options);
   }
 
+  static void addOptions(detail::PublishArgs& args, const PublishOptions& options,
+                         std::optional<detail::PublishExtras>& extras) {
+    if (options.replyTo.empty() && !options.headers && !options.retain) return;
+    args.extras = &extras.emplace();
+    extras->replyTo = options.replyTo;
+    extras->headers = options.headers;
+    extras->retain = options.retain;
+  }
+
+  template <class F>
+  static expected<Delivery> buildWith(const At& where, detail::PublishArgs& args, F&& f, const PublishOptions& options) {
+    if (!where.core) return detail::noRuntime();
+    std::optional<detail::PublishExtras> extras;
+    addOptions(args, options, extras);
+    detail::BuiltMessage message(*where.table);
+    if (auto begun = message.begin(args); !begun) return begun.error();
+    std::invoke(f, message.json());
+    if (auto ended = message.end(args, false); !ended) return ended.error();
+    return send(where, args);
+  }
+
   template <class T>
   static expected<Delivery> sendPayload(const At& where, detail::PublishArgs& args, T&& payload,
                                         const PublishOptions& options) {
     std::optional<detail::PublishExtras> extras;
-    if (!options.replyTo.empty() || options.headers || options.retain) {
-      args.extras = &extras.emplace();
-      extras->replyTo = options.replyTo;
-      extras->headers = options.headers;
-      extras->retain = options.retain;
-    }
+    addOptions(args, options, extras);
     return detail::withPublishArgs(args, std::forward<T>(payload), [&](auto& ready) { return send(where, ready); });
   }
 
@@ -350,6 +382,15 @@ class Publisher {
     detail::PublishArgs args;
     args.publisher = handle_;
     return MessageBus::sendPayload(at_, args, std::forward<T>(payload), options);
+  }
+
+  /// As MessageBus::build, without its errors about topics.
+  template <class F>
+    requires std::is_invocable_v<F&, boost::json::value&>
+  expected<Delivery> build(F&& f, const PublishOptions& options = {}) const {
+    detail::PublishArgs args;
+    args.publisher = handle_;
+    return MessageBus::buildWith(at_, args, f, options);
   }
 
   /// As MessageBus::asyncPublish, without its errors about topics. Needs communication/async.hpp.

@@ -203,6 +203,20 @@ struct BusFunctions {
     });
   }
 
+  static std::int32_t beginBuild(Text topic, void* publisher, MessageBuild* build, ErrorSink sink) {
+    return guardedHere(sink, [&]() -> expected<void> {
+      std::string_view name = topic;
+      if (publisher) name = static_cast<BusCore::PublisherCore*>(publisher)->entry->name;
+      else if (name.size() > maxTopicLength) return checkTopic(name);
+      MessageBuilding::begin(name, *build);
+      return {};
+    });
+  }
+  static std::int32_t endBuild(MessageBuild* build, bool trusted, ErrorSink sink) {
+    return guardedHere(sink, [&] { return MessageBuilding::end(*build, trusted); });
+  }
+  static void abandonBuild(MessageBuild* build) { MessageBuilding::abandon(*build); }
+
   static constexpr BusTable table{1,
                                   sizeof(BusTable),
                                   &publish,
@@ -228,7 +242,10 @@ struct BusFunctions {
                                   &releaseOperation,
                                   &make,
                                   &receivable,
-                                  &drainSubscription};
+                                  &drainSubscription,
+                                  &beginBuild,
+                                  &endBuild,
+                                  &abandonBuild};
 
  private:
   // What `start` returns, for another binary: the operation, if it gives one.

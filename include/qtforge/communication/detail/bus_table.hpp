@@ -5,6 +5,7 @@
 #include <qtforge/utils/detail/abi.hpp>
 
 #include <chrono>
+#include <cstddef>
 
 namespace qtforge::inline QTFORGE_ABI {
 
@@ -96,6 +97,18 @@ struct Arrival {
   }
 };
 
+/// A message whose JSON a thread builds where it lies. Ends on that thread, and before what was begun earlier.
+struct MessageBuild {
+  MessageRecord* record = nullptr;      // until somebody has the message
+  boost::json::value* value = nullptr;  // to be filled
+  // The bus's own:
+  std::byte *at = nullptr, *end = nullptr;  // the memory that is left
+  std::size_t size = 0;                     // of the message's own memory
+  std::uint32_t callDepth = 0;
+  bool active = false;
+  MessageBuild* outer = nullptr;
+};
+
 /// What is published, as Direct handlers see it.
 struct PublishArgs : Arrival {
   PublishArgs() noexcept {}  // not constexpr: compilers would clear all of it at once, which takes longer
@@ -103,6 +116,7 @@ struct PublishArgs : Arrival {
   void* publisher = nullptr;          // from makePublisher: then `topic` is not read
   MessageRecord* source = nullptr;    // a message whose payload is shared; then `payload` is its
   bool adopt = false;                 // payload and attachments may be moved from
+  MessageBuild* build = nullptr;      // a message that was built, and whose payload is published
   PublishExtras* extras = nullptr;    // may be null
 };
 
@@ -204,6 +218,13 @@ struct BusTable {
   bool (*receivable)(void* subscription);
   /// As asyncDrain, for what was put into one subscription's mailbox: until it is handled, or received, or dropped.
   std::int32_t (*drainSubscription)(void* subscription, std::int64_t nanoseconds, void** operation, ErrorSink sink);
+  /// Begins a message whose payload is built in its memory, on `topic` or that of `publisher`.
+  std::int32_t (*beginBuild)(Text topic, void* publisher, MessageBuild* build, ErrorSink sink);
+  /// The payload is complete; it is published with PublishArgs::build.
+  /// @param trusted  as MessageBuilding::end
+  std::int32_t (*endBuild)(MessageBuild* build, bool trusted, ErrorSink sink);
+  /// For every build at last.
+  void (*abandonBuild)(MessageBuild* build);
 };
 
 }  // namespace detail

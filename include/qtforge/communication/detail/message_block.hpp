@@ -50,6 +50,14 @@ class MessageBlock {
     return place;
   }
 
+  /// Gives back the lines from `used` on of what was taken last, which ends at `end`; nothing if it was not the last.
+  static void trim(ThreadRecord& maker, const void* end, const void* used) noexcept {
+    auto& filled = maker.filled;
+    const auto lineOf = [](const void* at) { return (reinterpret_cast<std::uintptr_t>(at) + cacheLine - 1) / cacheLine; };
+    if (!filled.block || lineOf(end) != lineOf(filled.block->memory_) + filled.lines) return;
+    filled.lines -= static_cast<std::uint32_t>(lineOf(end) - lineOf(used));
+  }
+
   /// The block of what take() gave.
   static MessageBlock& of(void* message) noexcept {
     return *reinterpret_cast<MessageBlock*>(reinterpret_cast<std::uintptr_t>(message) & ~(size - 1));

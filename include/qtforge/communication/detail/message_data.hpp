@@ -36,6 +36,7 @@ struct MessageRecord {
   PayloadKind kind = PayloadKind::None;
   std::uint8_t topicSize = 0;
   bool inBlock = false;    // its memory is a MessageBlock's
+  bool built = false;      // its payload is a BuiltPayload
   std::uint8_t lines = 0;  // else the size of the allocation in cache lines; 0: not to be used again
   void (*destroy)(MessageRecord* self) = nullptr;
   ThreadRecord* maker = nullptr;
@@ -71,6 +72,22 @@ struct MessageRecord {
     const boost::json::value* none = nullptr;
     if (extras->json.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel)) return made.release();
     return none;  // another thread was first
+  }
+};
+
+/// Memory of a message beyond its first.
+struct ArenaBuffer {
+  ArenaBuffer* next;
+  std::size_t size;  // with this
+};
+
+/// JSON that was built in the message's own memory, which goes on behind it. Nothing of it is freed by itself.
+struct BuiltPayload {
+  boost::json::value value;
+  ArenaBuffer* more = nullptr;
+
+  static BuiltPayload& of(const MessageRecord& record) noexcept {
+    return *static_cast<BuiltPayload*>(const_cast<void*>(record.payload));
   }
 };
 

@@ -27,9 +27,23 @@ struct RecordPlan {
 inline constexpr std::size_t largestSpare = 4;       // cache lines
 inline constexpr std::uint32_t mostSpare = 1024;     // blocks per thread, and messages that are left to one
 
+inline void endExtras(MessageExtras& extras) {
+  delete extras.json.load(std::memory_order_acquire);
+  if (extras.source) Message::adopt(extras.source);
+  Lease* lease = extras.lease;
+  std::destroy_at(&extras);
+  if (lease) lease->release();
+}
+
 /// Ends what the record holds; its memory stays.
 inline void endContents(MessageRecord& record) {
   auto* extras = record.extras;
+  if (record.built) {
+    auto* buffer = BuiltPayload::of(record).more;
+    if (extras) endExtras(*extras);  // they may lie in a buffer
+    while (buffer) ::operator delete(std::exchange(buffer, buffer->next));
+    return;
+  }
   if (record.inBlock && !extras) return;  // JSON that holds no memory
   if (!extras || !extras->source) {
     auto* payload = const_cast<void*>(record.payload);
@@ -37,12 +51,7 @@ inline void endContents(MessageRecord& record) {
     else if (record.kind == PayloadKind::Binary) std::destroy_at(static_cast<BinaryMessage*>(payload));
     else if (record.kind == PayloadKind::Typed) extras->type->destroy(payload);
   }
-  if (!extras) return;
-  delete extras->json.load(std::memory_order_acquire);
-  if (extras->source) Message::adopt(extras->source);
-  Lease* lease = extras->lease;
-  std::destroy_at(extras);
-  if (lease) lease->release();
+  if (extras) endExtras(*extras);
 }
 
 inline void destroyRecord(MessageRecord* record) {

@@ -3,23 +3,9 @@
 
 #include <qtforge/communication/detail/bus_table.hpp>
 #include <qtforge/communication/detail/client.hpp>
-#include <qtforge/communication/detail/message_record.hpp>
+#include <qtforge/communication/detail/message_arena.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
-
-/// Whether arrays and objects are nested more than `most` deep. Goes no deeper than that itself.
-inline bool nestedDeeperThan(const boost::json::value& value, int most) noexcept {
-  if (const auto* object = value.if_object()) {
-    if (most == 0) return true;
-    for (const auto& member : *object)
-      if (member.value().is_structured() && nestedDeeperThan(member.value(), most - 1)) return true;
-  } else if (const auto* array = value.if_array()) {
-    if (most == 0) return true;
-    for (const auto& item : *array)
-      if (item.is_structured() && nestedDeeperThan(item, most - 1)) return true;
-  }
-  return false;
-}
 
 /// One publish on its way: what was asked for, and what becomes of it. The payload is shown as it is, and as a shared
 /// message once somebody needs that.
@@ -58,19 +44,36 @@ class Passage {
   }
 
   [[gnu::noinline]] MessageRecord* make() {
+    if (args.build) return takeBuilt();
     takeReturned(thread);
     MessageRecord* made = makeRecord(plan(), thread);
     Message owner = Message::adopt(made);
-    made->sender = &client.internedName();
-    made->id = (thread.number << 40) + ++thread.messages;
-    made->time = thread.clock.now();
-    if (made->extras && args.extras) fillExtras(*made->extras, *args.extras);
+    describe(*made);
     if (args.source) sharePayload(*made);
     else takePayload(*made);
     message_ = std::move(owner);
     args.payload = made->view();
-    if (made->extras) args.attachments = &made->extras->attachments;
     return made;
+  }
+
+  // The payload is there already.
+  MessageRecord* takeBuilt() {
+    MessageRecord* made = args.build->record;
+    MessageArena arena(*args.build);
+    if (hasExtras()) made->extras = new (arena.allocate(sizeof(MessageExtras), alignof(MessageExtras))) MessageExtras();
+    arena.trim(thread);
+    describe(*made);
+    message_ = Message::adopt(std::exchange(args.build->record, nullptr));
+    return made;
+  }
+
+  void describe(MessageRecord& made) const {
+    made.sender = &client.internedName();
+    made.id = (thread.number << 40) + ++thread.messages;
+    made.time = thread.clock.now();
+    if (!made.extras) return;
+    if (args.extras) fillExtras(*made.extras, *args.extras);
+    args.attachments = &made.extras->attachments;
   }
 
   [[nodiscard]] RecordPlan plan() const noexcept {
@@ -141,12 +144,12 @@ class Passage {
   }
 
   void takeJson(void* place, boost::json::value& given) const {
-    if (given.is_structured() && nestedDeeperThan(given, maxPayloadDepth))
-      throw Exception(Error(Errc::LimitExceeded, "a message on \"" + std::string(std::string_view(args.topic)) +
-                                                     "\": its payload is nested deeper than " +
-                                                     std::to_string(maxPayloadDepth) + " arrays and objects"));
-    // A value on a memory resource of the caller's own must not outlive it.
-    const bool ours = given.storage().get() == boost::json::storage_ptr().get();
+    if (given.is_structured() && nestedDeeperThan(given, maxPayloadDepth)) throw Exception(tooDeep(args.topic));
+    // A value on a memory resource of the caller's own must not outlive it. One on ours is a copy of a built payload, or is
+    // built just now.
+    const auto* resource = given.storage().get();
+    const bool ours = resource == boost::json::storage_ptr().get() ||
+                      (resource == BuildResource::storage().get() && !thread.build);
     if (args.adopt && ours) new (place) boost::json::value(std::move(given));
     else new (place) boost::json::value(std::as_const(given), boost::json::storage_ptr());
   }

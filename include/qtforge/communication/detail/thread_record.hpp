@@ -29,6 +29,7 @@ class HandlerCalls;
 class ThreadRecords;
 struct MessageRecord;
 class MessageBlock;
+struct MessageBuild;
 
 /// What waits until the thread calls fewer handlers.
 struct Deferred {
@@ -67,6 +68,8 @@ struct alignas(64) ThreadRecord {
   MessageRecord* spare = nullptr;             // memory of dead messages, for the next ones
   std::uint32_t spareCount = 0;
   FilledBlock filled;
+  MessageBuild* build = nullptr;              // the message that it builds; see message_arena.hpp
+  std::uint32_t buildSize = 256;              // bytes that such messages needed lately
   alignas(64)  // written by others
       std::atomic<MessageRecord*> returned{nullptr};  // dead messages that this thread made; see message_record.hpp
   std::atomic<std::uint32_t> returnedCount{0};    // about

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/detail/bridge_publish.hpp: the bus for Python: publishing, requests and their answers.
 
+#include <qtforge/communication/detail/built_message.hpp>
 #include <qtforge/python/bridge.hpp>
 #include <qtforge/python/detail/python_handler.hpp>
 
@@ -44,12 +45,24 @@ inline std::optional<std::string_view> textArgument(PyObject* object, const char
   return std::nullopt;
 }
 
-/// What Python publishes, ready for the bus.
+/// What Python publishes.
 struct Outgoing {
-  boost::json::value json;
+  explicit Outgoing(std::string_view topic) {
+    args.topic = topic;
+    args.adopt = true;
+    args.extras = &extras;
+    extras.attachments = &attachments;
+    extras.yield = &yield.yield;
+  }
+  Outgoing(const Outgoing&) = delete;
+  Outgoing& operator=(const Outgoing&) = delete;
+
+  qtforge::detail::PublishArgs args;
+  qtforge::detail::PublishExtras extras;
+  qtforge::detail::BuiltMessage built{*root().bus};  // JSON
   BinaryMessage binary;
   Attachments attachments;
-  bool isBinary = false;
+  GilYield yield;
 };
 
 // Reads a qtforge.BinaryMessage by its attributes. False with a Python error set.
@@ -90,31 +103,20 @@ inline bool readPayload(PyObject* payload, Outgoing& out, const Gil& gil) {
     if (binary < 0) return false;
     if (binary || (PyObject_CheckBuffer(payload) && (PySequence_Check(payload) || PyMemoryView_Check(payload)))) {
       const Ref made = binary ? Ref::borrow(payload) : Ref::steal(PyObject_CallFunctionObjArgs(binaryType, payload, nullptr));
-      out.isBinary = true;
-      return made && readBinary(made.get(), out.binary, gil);
+      if (!made || !readBinary(made.get(), out.binary, gil)) return false;
+      out.args.payload = {qtforge::detail::PayloadKind::Binary, &out.binary, nullptr};
+      return true;
     }
   }
+  if (auto begun = out.built.begin(out.args); !begun) return raise(begun.error(), gil);
   FromPython conversion(gil);
-  if (!conversion.convert(payload, out.json)) {
+  if (!conversion.convert(payload, out.built.json())) {
     raise(Error(Errc::ConversionFailed, "message" + conversion.place + ": " + conversion.reason), gil);
     return false;
   }
   out.attachments = std::move(conversion.attachments);
+  if (auto ended = out.built.end(out.args, true); !ended) return raise(ended.error(), gil);
   return true;
-}
-
-// For a publish that takes all of it.
-inline qtforge::detail::PublishArgs publishArgs(std::string_view topic, Outgoing& outgoing,
-                                                qtforge::detail::PublishExtras& extras) {
-  using qtforge::detail::PayloadKind;
-  qtforge::detail::PublishArgs args;
-  args.topic = topic;
-  if (outgoing.isBinary) args.payload = {PayloadKind::Binary, &outgoing.binary, nullptr};
-  else args.payload = {PayloadKind::Json, &outgoing.json, nullptr};
-  args.adopt = true;
-  args.extras = &extras;
-  extras.attachments = &outgoing.attachments;
-  return args;
 }
 
 inline void* clientOf(const PluginContext* plugin) { return plugin ? plugin->client : root().client; }
@@ -123,15 +125,13 @@ inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* rep
   const Gil gil{GilHeld()};
   const auto name = textArgument(topic, "topic");
   if (!name) return nullptr;
-  Outgoing outgoing;
+  Outgoing outgoing(*name);
   if (!readPayload(payload, outgoing, gil)) return nullptr;
-  qtforge::detail::PublishExtras extras;
-  auto args = publishArgs(*name, outgoing, extras);
-  extras.retain = retain != 0;
+  outgoing.extras.retain = retain != 0;
   if (replyTo && replyTo != Py_None) {
     const auto reply = textArgument(replyTo, "reply_to");
     if (!reply) return nullptr;
-    extras.replyTo = *reply;
+    outgoing.extras.replyTo = *reply;
   }
   Converted head;
   if (headers && headers != Py_None) {
@@ -141,14 +141,12 @@ inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* rep
     if (!converted->attachments.empty())
       return PyErr_Format(PyExc_TypeError, "headers%s: bytes belong into the payload", converted->attachments[0].place.c_str());
     head = std::move(*converted);
-    extras.headers = &head.json.get_object();
+    outgoing.extras.headers = &head.json.get_object();
   }
-  GilYield yield;
-  extras.yield = &yield.yield;
   const auto plugin = callingPlugin(gil);
   Delivery delivery;
   Error error;
-  if (root().bus->publish(root().busCore, clientOf(plugin.get()), &args, &delivery, qtforge::detail::sinkInto(error)) != 0)
+  if (root().bus->publish(root().busCore, clientOf(plugin.get()), &outgoing.args, &delivery, qtforge::detail::sinkInto(error)) != 0)
     return raise(error, gil);
   return PyLong_FromUnsignedLong(delivery.receivers());
 }
@@ -161,16 +159,12 @@ inline PyObject* bridgeRequest(PyObject* topic, PyObject* payload, double second
     PyErr_SetString(PyExc_ValueError, "timeout: 0 to 1e6 seconds expected");
     return nullptr;
   }
-  Outgoing outgoing;
+  Outgoing outgoing(*name);
   if (!readPayload(payload, outgoing, gil)) return nullptr;
-  qtforge::detail::PublishExtras extras;
-  auto args = publishArgs(*name, outgoing, extras);
-  GilYield yield;
-  extras.yield = &yield.yield;
   const auto plugin = callingPlugin(gil);
   qtforge::detail::MessageRecord* record = nullptr;
   Error error;
-  const auto failed = root().bus->request(root().busCore, clientOf(plugin.get()), &args,
+  const auto failed = root().bus->request(root().busCore, clientOf(plugin.get()), &outgoing.args,
                                           static_cast<std::int64_t>(seconds * 1e9), &record, qtforge::detail::sinkInto(error));
   const Message answer = Message::adopt(record);
   if (PyErr_Occurred()) return nullptr;  // Ctrl-C
@@ -196,15 +190,11 @@ inline expected<void> answerRequest(const Message& request, const expected<Ref>&
   const auto answer = [&]() -> expected<void> {
     if (!result) return result.error();
     if (request.replyTo().empty()) return {};
-    Outgoing outgoing;
+    Outgoing outgoing(request.replyTo());
     if (!readPayload(result->get(), outgoing, gil)) return takePythonError("answer", gil, Errc::HandlerFailed);
-    qtforge::detail::PublishExtras extras;
-    auto args = publishArgs(request.replyTo(), outgoing, extras);
-    GilYield yield;
-    extras.yield = &yield.yield;
     Delivery delivery;
     Error error;
-    if (root().bus->publish(root().busCore, clientOf(responder), &args, &delivery, qtforge::detail::sinkInto(error)) != 0)
+    if (root().bus->publish(root().busCore, clientOf(responder), &outgoing.args, &delivery, qtforge::detail::sinkInto(error)) != 0)
       return error;
     return {};
   }();
