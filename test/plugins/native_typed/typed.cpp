@@ -30,6 +30,11 @@ class TypedPlugin : public qtforge::IPlugin {
       tell(given);
       qtforge::MessageBus::instance().publish("native_typed.answer", fixture::Same{given.name + "!", given.value + 1},
                                               {.retain = true});
+      qtforge::MessageBus::instance().build("native_typed.built", [&](boost::json::value& out) {
+        auto& object = out.emplace_object();
+        object["name"] = given.name;
+        object["values"].emplace_array().resize(1000, given.value);
+      }, {.retain = true});
     }, {.delivery = qtforge::DeliveryMode::Direct});
     if (!same) return same.error();
     same_ = std::move(*same);
