@@ -5,6 +5,7 @@ talks to that application; in plain Python it is its own host.
 """
 
 from qtforge import communication, core, errors, logger, plugin, utils
+from qtforge._author import subscribe
 from qtforge._qtforge import __version__
 from qtforge.communication import BinaryMessage, Message, MessageBus, Receiver, Subscription
 from qtforge.core import IPlugin, PluginState
@@ -35,5 +36,6 @@ __all__ = [
     "logger",
     "plugin",
     "set_debug_mode",
+    "subscribe",
     "utils",
 ]

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import enum
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from qtforge import _qtforge
+from qtforge import _author, _qtforge
+from qtforge._author import Store, Timer
 from qtforge.errors import PluginError
+from qtforge.logger import PluginLog
 
 __all__ = ["IPlugin", "PluginError", "PluginState"]
+
+
+T = TypeVar("T")
+
+
+class _Given(Generic[T]):
+    """An attribute that the host gives; one that the plugin sets itself stands before it."""
+
+    def __init__(self, give: Callable[[Any], T]) -> None:
+        self._give = give
+        self.__doc__ = give.__doc__
+
+    def __get__(self, plugin: object, owner: type[Any] | None = None) -> T:
+        if plugin is None:
+            return self  # type: ignore[return-value]
+        return self._give(plugin)
 
 
 class PluginState(enum.IntEnum):
@@ -26,6 +49,10 @@ class IPlugin:
     An ordinary class: `__init__` is yours and need not call this one's, and it goes together with ABC, Protocol,
     dataclass, mixins, copy and pickle. The host calls the steps one at a time, in the order of the states. A step that
     returns False or raises has failed; returning None counts as success.
+
+    What the host gives (`log`, `path`, `data_dir`, `store`, `stopping`, `every`, `later`, `run_in_thread`, `on_unload`) is
+    there from the constructor on, and raises PluginError in an instance that no host made. What was started with it from
+    `initialize` on ends after `cleanup`, all else at the unload.
 
     The describing methods are asked after construction. Where you do not override them, or answer with nothing, the
     manifest answers.
@@ -79,3 +106,58 @@ class IPlugin:
     def is_compatible(self, version: str) -> bool:
         """Whether the plugin works with a version of the plugin interface, such as "1.0.0"."""
         return bool(version)
+
+    @_Given
+    def log(self) -> PluginLog:
+        """Writes to the host's log: `self.log.info("%d rows", count)`."""
+        return _author.ledger_of(self).log
+
+    @_Given
+    def path(self) -> Path:
+        """The plugin's folder."""
+        return _author.ledger_of(self).folder
+
+    @_Given
+    def data_dir(self) -> Path:
+        """A folder for the plugin's own files, which outlives it; made when it is first asked for."""
+        return _author.ledger_of(self).data_dir()
+
+    @_Given
+    def store(self) -> Store:
+        """A small persistent dict of JSON, in `data_dir`.
+
+        Raises:
+            PluginError: its file is broken: the message says how.
+        """
+        return _author.ledger_of(self).store()
+
+    @_Given
+    def stopping(self) -> threading.Event:
+        """Set when the plugin is cleaned up or unloaded: functions in threads end then."""
+        return _author.ledger_of(self).stopping
+
+    def every(self, seconds: float, function: Callable[[], object]) -> Timer:
+        """Calls `function` on the plugin's lane at an interval of at least 1 ms, first after one.
+
+        Calls are not made up for where one takes longer. What it raises is logged, and the calls go on.
+        """
+        return _author.start_timer(self, seconds, function, repeat=True)
+
+    def later(self, seconds: float, function: Callable[[], object]) -> Timer:
+        """Calls `function` on the plugin's lane, once, after that time."""
+        return _author.start_timer(self, seconds, function, repeat=False)
+
+    def run_in_thread(self, function: Callable[..., T], /, *args: object, **kwargs: object) -> Future[T]:
+        """Calls `function` in a thread of its own.
+
+        It should return once `self.stopping` is set: an unload waits 2 seconds, then names it in the log.
+
+        Returns:
+            What comes of it. An exception is logged too.
+        """
+        return _author.ledger_of(self).run_in_thread(function, args, kwargs)
+
+    def on_unload(self, function: Callable[[], object]) -> None:
+        """Calls `function` when the plugin is unloaded, after `cleanup`, the last one first; if it was given since
+        `initialize` began, after `cleanup` in any case."""
+        _author.ledger_of(self).add(function)

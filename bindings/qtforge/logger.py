@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from qtforge import _qtforge
 
-__all__ = ["debug", "error", "exception", "info", "set_debug_mode", "warning"]
+__all__ = ["PluginLog", "debug", "error", "exception", "info", "set_debug_mode", "warning"]
 
 _DEBUG, _INFO, _WARNING, _ERROR = 1, 2, 3, 4  # qtforge::LogLevel
 
@@ -60,12 +60,37 @@ def set_debug_mode(enabled: bool) -> None:
         _level_before_debug = None
 
 
-def _write(level: int, msg: object, args: tuple[object, ...]) -> None:
+class PluginLog:
+    """The log under a plugin's name; its methods are the functions of this module. `IPlugin.log` is one."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, msg: object, *args: object) -> None:
+        _write(_DEBUG, msg, args, self._name)
+
+    def info(self, msg: object, *args: object) -> None:
+        _write(_INFO, msg, args, self._name)
+
+    def warning(self, msg: object, *args: object) -> None:
+        _write(_WARNING, msg, args, self._name)
+
+    def error(self, msg: object, *args: object) -> None:
+        _write(_ERROR, msg, args, self._name)
+
+    def exception(self, msg: object, *args: object) -> None:
+        if _qtforge.log_level() <= _ERROR:
+            _write(_ERROR, f"{_text(msg, args)}\n{traceback.format_exc().rstrip()}", (), self._name)
+
+
+def _write(level: int, msg: object, args: tuple[object, ...], name: str = "") -> None:
     if _qtforge.log_level() > level:
         return
     frame = sys._getframe(2)
-    name = frame.f_globals.get("__name__", "")
-    _qtforge.log(level, str(name), _text(msg, args), frame.f_code.co_filename, frame.f_lineno)
+    speaker = name or str(frame.f_globals.get("__name__", ""))
+    _qtforge.log(level, speaker, _text(msg, args), frame.f_code.co_filename, frame.f_lineno)
 
 
 def _text(msg: object, args: tuple[object, ...]) -> str:

@@ -23,6 +23,7 @@ namespace {
 /// What every host of this version has; later members are used where the host's size covers them.
 constexpr std::size_t neededSize = offsetof(python::Bridge, shutdown) + sizeof(python::Bridge::shutdown);
 
+constexpr int failed = 1;      // qtforge::Errc::Failed
 constexpr int noRuntime = 10;  // qtforge::Errc::NoRuntime
 constexpr int infoLevel = 2;   // qtforge::LogLevel::Info
 
@@ -88,11 +89,18 @@ bp::object pluginState(bp::object plugin) {
   return call([&, &live = liveBridge()] { return live.pluginState(plugin.ptr()); });
 }
 
+/// A member that older hosts do not have.
+template <class Function>
+Function later(const python::Bridge& live, Function python::Bridge::* member) {
+  const auto end = static_cast<std::size_t>(reinterpret_cast<const char*>(&(live.*member)) -
+                                            reinterpret_cast<const char*>(&live)) + sizeof(Function);
+  return live.size < end ? nullptr : live.*member;
+}
+
 bp::object pluginDescription(bp::object plugin) {
   const auto& live = liveBridge();
-  constexpr auto end = offsetof(python::Bridge, pluginDescription) + sizeof(live.pluginDescription);
-  if (live.size < end || !live.pluginDescription) return bp::object();
-  return call([&] { return live.pluginDescription(plugin.ptr()); });
+  const auto describe = later(live, &python::Bridge::pluginDescription);
+  return describe ? call([&] { return describe(plugin.ptr()); }) : bp::object();
 }
 
 bp::object pluginLoad(bp::object path) {
@@ -105,6 +113,20 @@ void pluginStep(std::uint64_t plugin, const char* step) {
 
 bp::object pluginInfo(std::uint64_t plugin) {
   return call([&, &live = liveBridge()] { return live.pluginInfo(plugin); });
+}
+
+bp::object startTimer(bp::object plugin, double seconds, bp::object function, bool repeat) {
+  const auto start = later(liveBridge(), &python::Bridge::startTimer);
+  if (!start) {
+    raise(failed, "the host's release of qtforge knows no timers for plugins");
+    throw bp::error_already_set();
+  }
+  return call([&] { return start(plugin.ptr(), seconds, function.ptr(), repeat); });
+}
+
+void stopTimer(std::uint64_t timer) {
+  const auto stop = later(liveBridge(), &python::Bridge::stopTimer);
+  if (stop) call([&] { return stop(timer); });
 }
 
 void shutdown() {
@@ -124,6 +146,8 @@ void defineFunctions() {
   bp::def("plugin_load", pluginLoad, (arg("path")));
   bp::def("plugin_step", pluginStep, (arg("plugin"), arg("step")));
   bp::def("plugin_info", pluginInfo, (arg("plugin")));
+  bp::def("start_timer", startTimer, (arg("plugin"), arg("seconds"), arg("function"), arg("repeat")));
+  bp::def("stop_timer", stopTimer, (arg("timer")));
 }
 
 void connect() {

@@ -85,6 +85,7 @@ def run_python(source: str, name: str, folder: Path) -> subprocess.CompletedProc
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     if PACKAGE:
         environment["PYTHONPATH"] = PACKAGE
+    environment["XDG_DATA_HOME"] = str(folder / "data")
     ran = subprocess.run(
         [sys.executable, "-W", "error", script.name],
         check=False,

@@ -1,6 +1,8 @@
 // Python inside a C++ host: executor, conversions, plugins good and broken, the bus across the languages.
 
 #define BOOST_TEST_MODULE embed
+#include "../unit/plugin_folder.hpp"
+
 #include <qtforge/python/python_executor.hpp>
 #include <qtforge/python/python_plugin_loader.hpp>
 #include <qtforge/qtforge.hpp>
@@ -13,6 +15,7 @@
 #include <filesystem>
 #include <future>
 #include <latch>
+#include <optional>
 
 using namespace qtforge;
 using qtforge::python::PythonExecutor;
@@ -60,6 +63,11 @@ class Inbox {
     auto value = std::move(seen_.front());
     seen_.pop_front();
     return value;
+  }
+
+  bool empty() {
+    std::lock_guard lock(mutex_);
+    return seen_.empty();
   }
 
  private:
@@ -368,6 +376,30 @@ BOOST_AUTO_TEST_CASE(a_plugin_with_its_own_lane_runs_on_its_own_thread) {
   PythonExecutor executor;
   BOOST_REQUIRE(executor.execute("import threading\ndef me(): return threading.get_ident()").has_value());
   BOOST_TEST((executor.callFunction<json::value>("me").value() != own));
+}
+
+BOOST_AUTO_TEST_CASE(what_a_plugin_started_is_taken_back_and_what_it_stored_stays_where_the_host_says) {
+  const test::Folder folder;
+  const auto& bus = MessageBus::instance();
+  for (int run = 1; run <= 2; ++run) {
+    Inbox answers("py_keeps.answer");
+    std::optional<Inbox> ticks(std::in_place, "py_keeps.tick");
+    PythonManager manager;
+    manager.setDataFolder(folder.path());
+    const auto plugin = manager.loadPlugin(fixture("py_keeps")).value();
+    BOOST_REQUIRE(plugin->initialize().has_value());
+    bus.publish("py_keeps.ask", nullptr);
+    const auto answer = answers.next();
+    BOOST_TEST(answer.at("path").as_string() == (folder.path() / "py_keeps" / "store.json").string());
+    BOOST_TEST(answer.at("runs").as_int64() == run);
+    ticks->next();
+    BOOST_TEST(manager.unloadPlugin("py_keeps").has_value());
+    BOOST_REQUIRE(bus.drain().has_value());
+    ticks.emplace("py_keeps.tick");
+    BOOST_TEST(bus.publish("py_keeps.ask", nullptr).value().receivers() == 0u);
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    BOOST_TEST(ticks->empty());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_flood_from_cpp_arrives_whole_and_in_order) {

@@ -17,6 +17,7 @@ class Client;  // communication/detail/client.hpp
 /// What the manager gives to a plugin that is being loaded.
 struct LoadContext {
   detail::Client* client = nullptr;  ///< sender and owner on the bus of all that the plugin does; outlives the plugin
+  std::filesystem::path dataFolder;  ///< for the plugin's own files, not made yet; empty where there is no place
 };
 
 /// One kind of plugin. PluginManager::addLoader takes more of them.

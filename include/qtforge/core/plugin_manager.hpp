@@ -61,6 +61,10 @@ class PluginManager {
     if (loader) core_->addLoader(std::move(loader));
   }
 
+  /// Where plugins that are loaded from now on keep files of their own, each in a folder of its name. Without it in
+  /// `$XDG_DATA_HOME/qtforge/plugins`, else in `$HOME/.local/share/qtforge/plugins`.
+  void setDataFolder(const std::filesystem::path& folder) { core_->setDataFolder(std::filesystem::absolute(folder)); }
+
   /// Loads one plugin: a folder with a plugin.json, or a native plugin's `.so`. None of its hooks is called yet.
   ///
   /// @return the plugin in state Loaded, or, with the path as it was given in the message,

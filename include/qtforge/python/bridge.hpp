@@ -69,8 +69,8 @@ struct Bridge {
 
   /// How the manager describes a plugin object, its manifest included; null in hosts that do not offer it. Must not call
   /// the plugin's own describing functions, whose defaults ask here.
-  /// @return dict: name, version, description, author (str), dependencies (list of str); None for one that nobody
-  ///         manages
+  /// @return dict: name, version, description, author (str), dependencies (list of str), and from later hosts key (str:
+  ///         the manifest's name), folder and data_dir (str; the second may be empty); None for one that nobody manages
   PyObject* (*pluginDescription)(PyObject* plugin);
 
   /// Publishes a request and waits, the GIL released, for its answer. @return the answer's payload, or the Message
@@ -101,6 +101,12 @@ struct Bridge {
   /// Has `wake` called, once, when there is a message or the receiver ends.
   /// @return True if that is so already, and perhaps no call comes; False
   PyObject* (*awaitMessage)(std::uint64_t receiver);
+
+  /// Has `function` called without arguments on the plugin's lane after `seconds`, at least 0.001, or at that interval.
+  /// @return int: the timer's number
+  PyObject* (*startTimer)(PyObject* plugin, double seconds, PyObject* function, int repeat);
+  /// No call begins any more. Nothing for one that has ended. @return None
+  PyObject* (*stopTimer)(std::uint64_t timer);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

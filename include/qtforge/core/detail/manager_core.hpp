@@ -3,6 +3,7 @@
 
 #include <qtforge/core/dependency_order.hpp>
 #include <qtforge/core/detail/bounded_end.hpp>
+#include <qtforge/core/detail/data_folder.hpp>
 #include <qtforge/core/detail/loaded_plugin.hpp>
 #include <qtforge/core/detail/nearest_word.hpp>
 #include <qtforge/core/plugin_loader.hpp>
@@ -27,6 +28,11 @@ class ManagerCore {
     loaders_.insert(loaders_.begin(), std::move(loader));
   }
 
+  void setDataFolder(std::filesystem::path folder) {
+    std::lock_guard lock(mutex_);
+    dataFolder_ = std::move(folder);
+  }
+
   [[nodiscard]] std::vector<std::shared_ptr<IPluginLoader>> loaders() const {
     std::lock_guard lock(mutex_);
     return loaders_;
@@ -37,7 +43,7 @@ class ManagerCore {
     if (auto fine = reserve(manifest); !fine) return fine.error();
     const auto reserved = manifest.name;
     const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved)));
-    auto done = bringUp(loader, *plugin);
+    auto done = bringUp(loader, *plugin, dataFolderOf(reserved));
     if (done) done = commit(reserved, plugin);
     if (!done) {
       plugin->destroy();
@@ -202,11 +208,19 @@ class ManagerCore {
     return {};
   }
 
-  static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin) {
+  [[nodiscard]] std::filesystem::path dataFolderOf(const std::string& plugin) const {
+    std::unique_lock lock(mutex_);
+    auto folder = dataFolder_;
+    lock.unlock();
+    if (folder.empty()) folder = userDataFolder();
+    return folder.empty() ? folder : folder / plugin;
+  }
+
+  static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder) {
     std::unique_ptr<IPlugin> made;
     Error error;
     const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
-      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_});
+      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, std::move(dataFolder)});
       if (!loaded) return loaded.error();
       made = std::move(*loaded);
       if (!made) return Error(Errc::NotAPlugin, "its loader returned no plugin");
@@ -267,6 +281,7 @@ class ManagerCore {
   mutable std::mutex mutex_;  // guards all below; a leaf: nothing is called with it
   std::vector<Entry> entries_;  // each after what it needs, optional needs aside
   std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first
+  std::filesystem::path dataFolder_;  // with a folder for each plugin; empty: the user's
   bool closed_ = false;
 };
 

@@ -51,7 +51,9 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgeReceiver>::call,
                                 &Guarded<&bridgeReceive>::call,
                                 &Guarded<&bridgeTryReceive>::call,
-                                &Guarded<&bridgeAwaitMessage>::call};
+                                &Guarded<&bridgeAwaitMessage>::call,
+                                &Guarded<&bridgeStartTimer>::call,
+                                &Guarded<&bridgeStopTimer>::call};
   return table;
 }
 

@@ -2,7 +2,7 @@
 // qtforge/python/detail/bridge_plugins.hpp: the log and the plugin manager for Python.
 
 #include <qtforge/core/plugin_manager.hpp>
-#include <qtforge/python/detail/bridge_bus.hpp>
+#include <qtforge/python/detail/bridge_timers.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
@@ -44,7 +44,7 @@ inline PyObject* bridgePluginState(PyObject* plugin) {
 }
 
 inline PyObject* bridgePluginDescription(PyObject* plugin) {
-  const auto context = Interpreter::find()->pluginOf(plugin);
+  const auto context = contextOf(plugin);
   if (!context) Py_RETURN_NONE;
   const auto& texts = context->texts;
   const Ref dependencies = Ref::steal(PyList_New(0));
@@ -52,9 +52,12 @@ inline PyObject* bridgePluginDescription(PyObject* plugin) {
     const Ref text = dependencies ? textToPython(dependency) : Ref();
     if (!text || PyList_Append(dependencies.get(), text.get()) != 0) return nullptr;
   }
-  return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O}", "name", texts.name.c_str(), "version", texts.version.c_str(),
+  const Ref folder = Ref::steal(PyUnicode_DecodeFSDefault(context->folder.c_str()));
+  const Ref data = Ref::steal(PyUnicode_DecodeFSDefault(context->dataFolder.c_str()));
+  if (!folder || !data) return nullptr;
+  return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:s,s:O,s:O}", "name", texts.name.c_str(), "version", texts.version.c_str(),
                        "description", texts.description.c_str(), "author", texts.author.c_str(), "dependencies",
-                       dependencies.get());
+                       dependencies.get(), "key", context->name.c_str(), "folder", folder.get(), "data_dir", data.get());
 }
 
 inline PyObject* bridgePluginLoad(PyObject* path) {

@@ -15,9 +15,17 @@ inline void endSubscriptions(const PluginContext& plugin, const Gil&) {
       [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.plugin == &plugin; }));
 }
 
-/// Drops the plugin's object and modules, on its lane.
+/// Calls a function of qtforge._author, where what plugins started is kept account of. Null with a Python error set.
+inline PyObject* callAuthor(const char* function, PyObject* argument, const Gil&) {
+  const Ref author = Ref::steal(argument ? PyImport_ImportModule("qtforge._author") : nullptr);
+  return author ? orStay([&] { return PyObject_CallMethod(author.get(), function, "O", argument); }) : nullptr;
+}
+
+/// Takes back what the plugin started, drops its object and modules, on its lane.
 inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   const PluginScope scope(&plugin);
+  const Ref taken = Ref::steal(callAuthor("unload", Ref::steal(PyUnicode_FromString(plugin.name.c_str())).get(), gil));
+  if (!taken) Logger("qtforge.python").warning("plugin '" + plugin.name + "': " + takePythonError("unload", gil).message());
   plugin.object = SharedRef();
   const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
   const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
@@ -50,11 +58,16 @@ class PythonPlugin final : public IPlugin {
   std::string author() const override { return texts_.author; }
   std::vector<std::string> dependencies() const override { return texts_.dependencies; }
 
-  expected<void> initialize() override { return hook("initialize", PluginState::Initialized); }
+  expected<void> initialize() override {
+    return hook("initialize", PluginState::Initialized, "begin_initialize", "end_initialize");
+  }
   expected<void> activate() override { return hook("activate", PluginState::Active); }
   expected<void> deactivate() override { return hook("deactivate", PluginState::Initialized); }
   void cleanup() override {
-    if (auto done = hook("cleanup", PluginState::Loaded); !done) throw Exception(done.error());
+    auto done = hook("cleanup", PluginState::Loaded);
+    auto taken = onLane("cleanup", [](PyObject* plugin, const Gil& gil) { return tellAuthor("end_cleanup", plugin, gil); });
+    if (done && !taken) done = taken;
+    if (!done) throw Exception(done.error());
   }
 
   bool isCompatible(std::string_view pluginApi) const override {
@@ -82,10 +95,21 @@ class PythonPlugin final : public IPlugin {
         hookLimit);
   }
 
-  expected<void> hook(const char* method, PluginState after) {
-    auto done = onLane(method, [method](PyObject* plugin, const Gil& gil) { return callHook(plugin, method, gil); });
+  // `before` and `behind` are functions of qtforge._author; may be null.
+  expected<void> hook(const char* method, PluginState after, const char* before = nullptr, const char* behind = nullptr) {
+    auto done = onLane(method, [=](PyObject* plugin, const Gil& gil) -> expected<void> {
+      if (auto told = tellAuthor(before, plugin, gil); !told) return told;
+      if (auto called = callHook(plugin, method, gil); !called) return called;
+      return tellAuthor(behind, plugin, gil);
+    });
     context_->state.store(static_cast<int>(done ? after : PluginState::Error));
     return done;
+  }
+
+  static expected<void> tellAuthor(const char* function, PyObject* plugin, const Gil& gil) {
+    if (!function) return {};
+    const Ref done = Ref::steal(callAuthor(function, plugin, gil));
+    return done ? expected<void>() : takePythonError("raised", gil);
   }
 
   // None and what counts as true mean success.
