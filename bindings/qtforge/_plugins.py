@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
@@ -31,11 +32,32 @@ class _Loader(SourceFileLoader):
         path = self.get_filename(fullname)
         return compile(self.get_data(path), path, "exec", dont_inherit=True)
 
+    def get_data(self, path: str | bytes) -> bytes:
+        """The bytes of a file in the plugin's folders, which is opened once and must not be a link that leaves them."""
+        name = os.fsdecode(path)
+        package = sys.modules.get(self._package)
+        if package is None:
+            raise ImportError(f"'{name}': its plugin has been unloaded", path=name)
+        with open(name, "rb") as file:
+            real = os.path.realpath(_opened(file.fileno(), name))
+            folders = [os.path.realpath(folder) for folder in package.__path__]
+            if not any(os.path.commonpath([folder, real]) == folder for folder in folders):
+                raise ImportError(f"'{name}' is a link that leads out of the plugin's folder, to '{real}'", path=name)
+            return file.read()
+
     def exec_module(self, module: ModuleType) -> None:
         private = dict(vars(builtins))
         private["__import__"] = _importer(self._package)
         module.__dict__["__builtins__"] = private
         super().exec_module(module)
+
+
+def _opened(file: int, name: str) -> str:
+    """The path of an open file: as it is now, not as a link might say a moment later."""
+    try:
+        return os.readlink(f"/proc/self/fd/{file}")
+    except OSError:  # not on Linux
+        return name
 
 
 class _Finder(MetaPathFinder):

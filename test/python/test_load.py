@@ -224,3 +224,35 @@ def test_a_plugin_that_is_first_to_import_threading_does_not_hold_up_the_end(pro
 def test_a_name_with_a_dot_finds_its_object(plugin_folder):
     with qtforge.load(plugin_folder("a.b", SAMPLE)) as plugin:
         assert plugin.object.steps == []
+
+
+def test_modules_that_are_links_out_of_the_folder_are_refused(plugin_folder, tmp_path):
+    (tmp_path / "outside.py").write_text("secret = 1\n")
+    folder = plugin_folder("links", "import away")
+    (folder / "away.py").symlink_to(tmp_path / "outside.py")
+    with pytest.raises(qtforge.PluginError, match="leads out of the plugin's folder") as caught:
+        qtforge.load(folder)
+    assert caught.value.code is qtforge.ErrorCode.IMPORT_FAILED
+    (folder / "away.py").unlink()
+    (folder / "real.py").write_text("secret = 2\n")
+    (folder / "away.py").symlink_to("real.py")
+    (folder / "main.py").write_text("from away import secret\nfrom qtforge.core import IPlugin\nclass Sample(IPlugin): x = secret\n")
+    with qtforge.load(folder) as plugin:
+        assert plugin.object.x == 2
+
+
+@pytest.mark.parametrize("addition", ["/tmp", "../other", "lib/../../other", "away"])
+def test_module_folders_outside_the_plugin_are_refused(plugin_folder, tmp_path, addition):
+    (tmp_path / "other").mkdir()
+    folder = plugin_folder("additions", "", python_config={"sys_path_additions": [addition]})
+    (folder / "lib").mkdir()
+    (folder / "away").symlink_to(tmp_path / "other")
+    with pytest.raises(qtforge.PluginError, match="sys_path_additions") as caught:
+        qtforge.load(folder)
+    assert caught.value.code is qtforge.ErrorCode.MANIFEST_INVALID
+
+
+def test_a_module_folder_that_is_not_there_is_a_warning(plugin_folder, capfd):
+    source = "from qtforge.core import IPlugin\nclass Sample(IPlugin): pass"
+    qtforge.load(plugin_folder("missing", source, python_config={"sys_path_additions": ["lib"]})).unload()
+    assert "there is no 'lib'" in capfd.readouterr().err

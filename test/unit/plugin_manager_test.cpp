@@ -191,6 +191,36 @@ BOOST_AUTO_TEST_CASE(what_is_needed_must_be_loaded_in_a_fitting_version) {
   BOOST_TEST(manager.loadPlugin(path).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(names_that_differ_only_in_case_or_a_dot_clash) {
+  const test::Folder folder;
+  PluginManager manager;
+  BOOST_REQUIRE(manager.loadPlugin(folder.plugin("Image.blur")));
+  for (const char* name : {"image.blur", "IMAGE_BLUR"}) {
+    const auto alike = manager.loadPlugin(folder.plugin(name));
+    BOOST_REQUIRE(!alike);
+    BOOST_TEST((alike.error() == Errc::DuplicatePlugin));
+    BOOST_TEST(contains(alike.error().message(), "too much like 'Image.blur', which is loaded already"));
+  }
+  BOOST_REQUIRE(manager.unloadPlugin("Image.blur"));
+  BOOST_TEST(manager.loadPlugin(folder / "IMAGE_BLUR").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_plugin_that_every_user_can_change_is_loaded_with_a_warning) {
+  const test::Folder folder;
+  PluginManager manager;
+  std::vector<std::string> warnings;
+  detail::processRoot().log().setSinks({[&](const LogRecord& record) {
+    if (record.level == LogLevel::Warning) warnings.emplace_back(record.message);
+  }});
+  const auto path = folder.plugin("open");
+  test::fs::permissions(path / "plugin.so", test::fs::perms::others_write, test::fs::perm_options::add);
+  const auto loaded = manager.loadPlugin(path);
+  detail::processRoot().log().setSinks({});
+  BOOST_TEST(loaded.has_value());
+  BOOST_REQUIRE(warnings.size() == 1u);
+  BOOST_TEST(contains(warnings[0], "every user of this machine can change '" + (path / "plugin.so").string() + "'"));
+}
+
 BOOST_AUTO_TEST_CASE(unload_refuses_while_others_need_it_or_takes_them_along) {
   const test::Folder folder;
   PluginManager manager;

@@ -90,6 +90,23 @@ struct Manifest {
   return parseManifest(text, folder);
 }
 
+namespace detail {
+
+/// What every user can write to of a plugin's folder, manifest and entry point.
+inline std::vector<std::filesystem::path> writableByAll(const Manifest& manifest) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> found;
+  for (const auto& path : {manifest.folder, manifest.folder / manifestFileName, manifest.folder / manifest.entryPoint}) {
+    std::error_code failure;
+    const auto status = fs::status(path, failure);
+    if (!failure && (status.permissions() & fs::perms::others_write) != fs::perms::none && fs::exists(status))
+      found.push_back(path);
+  }
+  return found;
+}
+
+}  // namespace detail
+
 /// The file that a manifest names as entry point: a regular file in the plugin's folder.
 ///
 /// @return its canonical path, or

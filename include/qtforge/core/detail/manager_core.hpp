@@ -176,11 +176,14 @@ class ManagerCore {
     return {};
   }
 
-  [[nodiscard]] expected<void> checkFree(const std::string& name) const {
-    const auto* taken = entry(name);
-    if (!taken) return {};
+  [[nodiscard]] expected<void> checkFree(const std::string& name, const std::string& own = {}) const {
+    // Their data folders and Python packages would be one.
+    const auto key = alikeKey(name);
+    const auto taken = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.name != own && alikeKey(e.name) == key; });
+    if (taken == entries_.end()) return {};
     return Error(Errc::DuplicatePlugin,
-                 "plugin '" + name + "' is " +
+                 (taken->name == name ? "plugin '" + name + "' is "
+                                      : "plugin '" + name + "' is called too much like '" + taken->name + "', which is ") +
                      (taken->stage == Stage::Loading ? "being loaded by another thread"
                       : taken->stage == Stage::Ready
                           ? "loaded already, from '" + taken->plugin->manifest().folder.string() + "'"
@@ -195,6 +198,12 @@ class ManagerCore {
         return wrongDependency(name, wanted, other->plugin->semantic_);
     }
     return {};
+  }
+
+  // The same for names that differ only in case, or in a dot for an underscore.
+  static std::string alikeKey(std::string name) {
+    for (char& c : name) c = c == '.' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return name;
   }
 
   // ---- Without it ----
@@ -235,7 +244,7 @@ class ManagerCore {
     std::lock_guard lock(mutex_);
     if (auto open = checkOpen(); !open) return open;
     if (plugin->name_ != reserved)
-      if (auto free = checkFree(plugin->name_); !free) return free;
+      if (auto free = checkFree(plugin->name_, reserved); !free) return free;
     if (auto there = checkNeeds(plugin->name_, plugin->dependencies_); !there) return there;
     std::erase_if(entries_, [&](const Entry& e) { return e.name == reserved; });
     entries_.push_back({plugin->name_, plugin->dependencies_, plugin, Stage::Ready});

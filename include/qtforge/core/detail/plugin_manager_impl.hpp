@@ -52,6 +52,9 @@ inline expected<PluginHandle> PluginManager::load(Found found, const std::filesy
   if (auto live = detail::LiveManagers::instance().add(core_); !live) return live.error();
   const auto& log = detail::pluginLogger();
   for (const auto& warning : found.manifest.warnings) log.warning(warning);
+  for (const auto& open : detail::writableByAll(found.manifest))
+    log.warning("plugin '" + found.manifest.name + "': every user of this machine can change '" + open.string() +
+                "', and so its code: chmod o-w");
   const auto name = found.manifest.name;
   auto loaded = core_->load(*found.loader, std::move(found.manifest));
   if (!loaded) return loaded.error().within("plugin '" + name + "'");

@@ -65,6 +65,19 @@ inline expected<Ref> findFactory(PyObject* module, const Manifest& manifest, con
                manifest.entryPoint + " has no class derived from qtforge.core.IPlugin and no create_plugin()");
 }
 
+/// A folder of the manifest's sys_path_additions; empty, with a warning, where there is none.
+inline expected<std::filesystem::path> moduleFolder(const Manifest& manifest, const std::string& addition) {
+  constexpr const char* field = "plugin.json: /python_config/sys_path_additions";
+  std::error_code failure;
+  if (!std::filesystem::exists(std::filesystem::symlink_status(manifest.folder / addition, failure))) {
+    Logger("qtforge.python").warning("plugin '" + manifest.name + "': " + field + ": there is no '" + addition + "'");
+    return std::filesystem::path();
+  }
+  auto folder = qtforge::detail::resolveInside(manifest.folder, addition, Errc::ManifestInvalid);
+  if (!folder) return folder.error().within(field);
+  return folder;
+}
+
 /// Imports the entry point and makes the plugin object.
 inline expected<Ref> makePlugin(PyObject* plugins, const Manifest& manifest, const std::filesystem::path& entry,
                                 const Gil& gil) {
@@ -74,8 +87,11 @@ inline expected<Ref> makePlugin(PyObject* plugins, const Manifest& manifest, con
     return text && PyList_Append(paths.get(), text.get()) == 0;
   };
   bool listed = paths && add(entry.parent_path()) && add(manifest.folder);
-  for (const auto& addition : manifest.pythonConfig.sysPathAdditions)
-    listed = listed && add((manifest.folder / addition).lexically_normal());
+  for (const auto& addition : manifest.pythonConfig.sysPathAdditions) {
+    const auto folder = moduleFolder(manifest, addition);
+    if (!folder) return folder.error();
+    listed = listed && (folder->empty() || add(*folder));
+  }
   const Ref file = Ref::steal(PyUnicode_DecodeFSDefault(entry.c_str()));
   const auto load = [&] { return PyObject_CallMethod(plugins, "load", "sOO", manifest.name.c_str(), paths.get(), file.get()); };
   const Ref module = Ref::steal(listed && file ? orStay(load) : nullptr);
