@@ -23,6 +23,11 @@ Message message(const char* topic, int value) {
   return made;
 }
 
+PutResult put(Mailbox& box, Message given) {
+  Message evicted = Message::adopt(nullptr);
+  return box.put(std::move(given), evicted);
+}
+
 std::string contents(Mailbox& box) {
   std::string text;
   MessageRecord* record = nullptr;
@@ -39,44 +44,44 @@ BOOST_AUTO_TEST_SUITE(mailbox)
 
 BOOST_AUTO_TEST_CASE(it_schedules_nothing_before_it_is_open) {
   Mailbox box(8, OverflowPolicy::Fail);
-  BOOST_TEST((box.put(message("a", 1)) == Mailbox::Put::Queued));
+  BOOST_TEST((put(box, message("a", 1)) == Mailbox::Put::Queued));
   BOOST_TEST(box.open({}));
   BOOST_TEST(contents(box) == "a=1");
-  BOOST_TEST((box.put(message("a", 2)) == Mailbox::Put::QueuedFirst));
+  BOOST_TEST((put(box, message("a", 2)) == Mailbox::Put::QueuedFirst));
   Mailbox empty(8, OverflowPolicy::Fail);
   BOOST_TEST(!empty.open({}));
 }
 
 BOOST_AUTO_TEST_CASE(what_is_there_at_the_opening_comes_first_as_far_as_there_is_place) {
   Mailbox box(3, OverflowPolicy::Fail);
-  box.put(message("a", 9));
+  put(box, message("a", 9));
   BOOST_TEST(box.open(std::vector{message("a", 1), message("a", 2), message("a", 3)}));
   BOOST_TEST(box.dropped() == 1u);
-  BOOST_TEST((box.put(message("a", 10)) == Mailbox::Put::Full));
+  BOOST_TEST((put(box, message("a", 10)) == Mailbox::Put::Full));
   BOOST_TEST(contents(box) == "a=2 a=3 a=9");
 }
 
 BOOST_AUTO_TEST_CASE(an_overflow_is_the_first_one_until_the_consumer_has_emptied_it) {
   Mailbox box(1, OverflowPolicy::DropOldest);
   box.open({});
-  box.put(message("a", 0));
+  put(box, message("a", 0));
   for (int i = 1; i < 4; ++i) {
-    BOOST_TEST((box.put(message("a", i)) == Mailbox::Put::DroppedOldest));
+    BOOST_TEST((put(box, message("a", i)) == Mailbox::Put::DroppedOldest));
     BOOST_TEST(box.firstOverflow() == (i == 1));
   }
   BOOST_TEST(contents(box) == "a=3");
-  box.put(message("a", 4));
-  box.put(message("a", 5));
+  put(box, message("a", 4));
+  put(box, message("a", 5));
   BOOST_TEST(box.firstOverflow());
 }
 
 BOOST_AUTO_TEST_CASE(at_the_opening_latest_keeps_the_newer_one_and_a_place_for_others) {
   Mailbox box(2, OverflowPolicy::Latest);
-  box.put(message("a", 2));
+  put(box, message("a", 2));
   BOOST_TEST(box.open(std::vector{message("b", 1), message("a", 1)}));
   BOOST_TEST(box.replaced() == 1u);
   BOOST_TEST(box.dropped() == 0u);
-  BOOST_TEST((box.put(message("b", 5)) == Mailbox::Put::Replaced));
+  BOOST_TEST((put(box, message("b", 5)) == Mailbox::Put::Replaced));
   BOOST_TEST(contents(box) == "b=5 a=2");
 }
 
@@ -84,7 +89,7 @@ BOOST_AUTO_TEST_CASE(a_closed_one_takes_nothing) {
   Mailbox box(2, OverflowPolicy::Block);
   box.close();
   BOOST_TEST(!box.open(std::vector{message("a", 1)}));
-  BOOST_TEST((box.put(message("a", 1)) == Mailbox::Put::Closed));
+  BOOST_TEST((put(box, message("a", 1)) == Mailbox::Put::Closed));
 }
 
 namespace {
@@ -109,14 +114,14 @@ BOOST_AUTO_TEST_CASE(puts_stand_in_line_and_are_told_of_their_places) {
   BOOST_TEST((box.putOrWait(second) == PutResult::Queued));
   BOOST_TEST((box.putOrWait(third) == PutResult::Waiting));
   BOOST_TEST((box.putOrWait(fourth) == PutResult::Waiting));
-  BOOST_TEST((box.put(message("a", 5)) == PutResult::Full));
+  BOOST_TEST((put(box, message("a", 5)) == PutResult::Full));
   BOOST_TEST((box.putWithin(message("a", 5), std::chrono::steady_clock::now()) == PutResult::Full));
   std::vector<Message> batch;
   BOOST_TEST(box.take(batch, 1));
   BOOST_TEST(third.told == 1);
   BOOST_TEST((third.result == PutResult::Queued));
   BOOST_TEST(!box.withdraw(third));
-  BOOST_TEST((box.put(message("a", 5)) == PutResult::Full));
+  BOOST_TEST((put(box, message("a", 5)) == PutResult::Full));
   BOOST_TEST(box.withdraw(fourth));
   BOOST_TEST(!box.withdraw(fourth));
   BOOST_TEST(fourth.told == 0);
@@ -128,13 +133,13 @@ BOOST_AUTO_TEST_CASE(messages_that_go_for_newer_ones_do_not_count_before_the_one
   Mailbox box(2, OverflowPolicy::DropOldest);
   box.open({});
   std::vector<Message> batch;
-  box.put(message("a", 1));
+  put(box, message("a", 1));
   BOOST_TEST(box.take(batch, 1));
-  box.put(message("a", 2));
-  box.put(message("a", 3));
+  put(box, message("a", 2));
+  put(box, message("a", 3));
   Wait handled;
   BOOST_TEST(box.waitHandled(handled));
-  for (const int later : {4, 5, 6}) box.put(message("a", later));
+  for (const int later : {4, 5, 6}) put(box, message("a", later));
   BOOST_TEST(handled.told == 0);
   BOOST_TEST(box.busy());
   BOOST_TEST(box.take(batch, 2));
@@ -143,7 +148,7 @@ BOOST_AUTO_TEST_CASE(messages_that_go_for_newer_ones_do_not_count_before_the_one
 
 BOOST_AUTO_TEST_CASE(what_is_there_at_the_opening_counts_before_those_that_were_waited_for) {
   Mailbox box(8, OverflowPolicy::Fail);
-  box.put(message("a", 9));
+  put(box, message("a", 9));
   Wait handled;
   BOOST_TEST(box.waitHandled(handled));
   BOOST_TEST(box.open(std::vector{message("a", 1), message("a", 2)}));
@@ -213,9 +218,9 @@ BOOST_AUTO_TEST_CASE(what_is_dropped_for_a_newer_message_is_no_longer_waited_for
   Mailbox box(1, OverflowPolicy::DropOldest);
   box.open({});
   Wait handled;
-  box.put(message("a", 1));
+  put(box, message("a", 1));
   BOOST_TEST(box.waitHandled(handled));
-  box.put(message("a", 2));
+  put(box, message("a", 2));
   BOOST_TEST(handled.told == 1);
 }
 

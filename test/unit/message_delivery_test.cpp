@@ -455,6 +455,63 @@ BOOST_AUTO_TEST_CASE(a_circle_of_which_another_may_answer_is_none) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_request_whose_responder_ends_or_drops_it_is_told_at_once) {
+  ManualBus m;
+  const auto answer = [](const json::value& v) { return v; };
+  const auto ask = [&](auto&& meanwhile) {
+    Error error;
+    std::thread asks([&] { error = m.bus.request("a", 1, std::chrono::minutes(1)).error(); });
+    meanwhile();
+    asks.join();
+    return error;
+  };
+  const auto await = [](const Subscription& s, std::uint64_t pending) {
+    while (s.stats().pending < pending) std::this_thread::yield();
+  };
+  {
+    auto only = m.bus.respond("a", answer).value();
+    const auto ended = ask([&] { await(only, 1), only.unsubscribe(); });
+    BOOST_TEST((ended == Errc::NoResponder));
+    BOOST_TEST(ended.message().find("has ended without answering \"a\"") != std::string::npos);
+  }
+  {
+    const auto small = m.bus.respond("a", answer, {.capacity = 1, .policy = OverflowPolicy::DropOldest}).value();
+    const auto evicted = ask([&] { await(small, 1), (void)m.bus.publish("a", 2); });
+    BOOST_TEST((evicted == Errc::Overflow));
+    m.runHandlers();
+  }
+  {
+    auto first = m.bus.respond("a", answer).value();
+    auto second = m.bus.respond("a", answer).value();
+    BOOST_TEST((ask([&] { await(second, 1), await(first, 1), first.unsubscribe(), second.unsubscribe(); }) == Errc::NoResponder));
+    first = m.bus.respond("a", answer).value();
+    second = m.bus.respond("a", answer).value();
+    BOOST_TEST((ask([&] { await(second, 1), await(first, 1), first.unsubscribe(), m.runHandlers(); }) == Errc::Ok));
+  }
+  {  // taken from the mailbox already, with the one that ends the responder
+    Subscription ending;
+    ending = m.bus.respond("a", [&](const json::value& v) {
+      if (v.as_int64() == 0) ending.unsubscribe();
+      return v;
+    }).value();
+    for (int i = 0; i < 4; ++i) (void)m.bus.publish("a", 9);  // the next batch is larger
+    (void)m.bus.publish("a", 0);
+    BOOST_TEST((ask([&] { await(ending, 6), m.runHandlers(); }) == Errc::NoResponder));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_request_whose_responders_executor_ends_is_told_at_once) {
+  ManualBus m;
+  std::optional<boost::asio::io_context> context(std::in_place);
+  const auto s = m.bus.respond("a", boost::asio::bind_executor(*context, [](const json::value& v) { return v; })).value();
+  Error error;
+  std::thread asks([&] { error = m.bus.request("a", 1, std::chrono::minutes(1)).error(); });
+  while (s.stats().pending == 0) std::this_thread::yield();
+  context.reset();
+  asks.join();
+  BOOST_TEST((error == Errc::NoResponder));
+}
+
 BOOST_AUTO_TEST_CASE(a_direct_responder_answers_inside_the_request) {
   ManualBus m;
   const auto s = m.bus.respond("a", [](const json::value& v) { return v.as_int64() + 1; }, {.delivery = DeliveryMode::Direct}).value();

@@ -198,12 +198,13 @@ class MessageBus {
   /// Publishes `payload` and waits for the first answer. Other subscribers of the topic get the message too.
   ///
   /// @return the answer, or
-  ///   - Errc::NoResponder   at once, when nobody responds to that topic
+  ///   - Errc::NoResponder   at once, when nobody responds to that topic, or the last who has the request ends
   ///   - Errc::TimedOut      no answer came in time; a later one is dropped
   ///   - Errc::WouldDeadlock the responder would have to run on this thread, this is one of its handlers, or it waits,
   ///                         directly or through others, for an answer of the handler that asks. In a circle of requests
   ///                         one gets this at once; who had it already may handle it still. Not seen are circles through
   ///                         several responders, and those that close through another handler of a C++ thread
+  ///   - Errc::Overflow      also when newer messages went for it in the mailbox of the last who has it
   ///   - Errc::ShuttingDown, and the errors of publish
   ///   - what the responder gave: its Error, or Errc::HandlerFailed with what it threw
   /// @par Blocking  until the answer, at most `timeout`.

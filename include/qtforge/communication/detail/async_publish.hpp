@@ -62,8 +62,8 @@ class PublishOperation : public BusOperation, public PutLater {
 
   /// Of the last place, when all is known.
   virtual void allSettled(Outcome outcome) { finish(std::move(outcome)); }
-  /// `target` will not get the message.
-  virtual void lost(SubscriptionCore&, const Error&) {}
+  /// `target` will not get `message`.
+  virtual void lost(SubscriptionCore&, const Message&, const Error&) {}
 
   /// No more puts come. False: none waits, and allSettled() has been called.
   bool begun(const Delivery& delivery, const Error& error) {
@@ -157,7 +157,7 @@ class PublishOperation : public BusOperation, public PutLater {
                bus_->ended()) {
       error = BusCore::endedError();
     }
-    if (counts.queued == 0) lost(*target, error);
+    if (counts.queued == 0) lost(*target, gone, error);
     bool last, timed;
     Outcome outcome;
     {

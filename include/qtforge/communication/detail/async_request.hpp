@@ -23,7 +23,7 @@ class RequestOperation final : public PublishOperation {
     if (!number) operation->release();
     operation->begun({}, Error());
     if (!number) return number.error();
-    operation->asked(*number, args.extras->responders);
+    operation->asked(*number);
     return operation;
   }
 
@@ -49,37 +49,20 @@ class RequestOperation final : public PublishOperation {
                                                        std::string(std::string_view(traceback)))});
   }
 
-  void asked(std::uint64_t number, std::uint32_t responders) {
-    bool none;
-    Error error;
-    {
-      std::lock_guard lock(stateMutex_);
-      number_ = number;
-      responders_ = responders;
-      none = responders > 0 && lostResponders_ >= responders;
-      error = lostError_;
-      if (!ended_ && deadline_ != Deadlines::Time::max()) {
-        timed_ = true;
-        retain();
-        bus().deadlines().add(limit_, deadline_);
-      }
-    }
-    if (none) bus().failRequest(number, error);
+  void asked(std::uint64_t number) {
+    std::lock_guard lock(stateMutex_);
+    number_ = number;
+    if (ended_ || deadline_ == Deadlines::Time::max()) return;
+    timed_ = true;
+    retain();
+    bus().deadlines().add(limit_, deadline_);
   }
 
-  void lost(SubscriptionCore& target, const Error& error) override {
-    if (!target.responds) return;
-    const auto why =
-        error.code() != Errc::Ok ? error : Error(Errc::NoResponder, "request: " + target.describe() + " has ended");
-    std::uint64_t number;
-    {
-      std::lock_guard lock(stateMutex_);
-      ++lostResponders_;
-      lostError_ = why;
-      if (number_ == 0 || lostResponders_ < responders_) return;
-      number = number_;
-    }
-    bus().failRequest(number, why);
+  void lost(SubscriptionCore& target, const Message& request, const Error& error) override {
+    if (target.responds)
+      bus().lostRequest(request.correlation(), error.code() != Errc::Ok
+                                                   ? error
+                                                   : Error(Errc::NoResponder, "request: " + target.describe() + " has ended"));
   }
 
   void allSettled(Outcome) override {}  // what counts is the answer
@@ -114,9 +97,6 @@ class RequestOperation final : public PublishOperation {
   OperationLimit<RequestOperation> limit_{*this};
   std::mutex stateMutex_;  // guards all below; taken before that of the deadlines
   std::uint64_t number_ = 0;
-  std::uint32_t responders_ = 0;
-  std::uint32_t lostResponders_ = 0;
-  Error lostError_;
   bool timed_ = false;
   bool ended_ = false;
 };

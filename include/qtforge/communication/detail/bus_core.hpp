@@ -151,6 +151,8 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
 
   /// Ends a request with an error. False if it has its answer.
   bool failRequest(std::uint64_t number, const Error& error) { return requests_.fail(number, error); }
+  /// One of its responders will not answer.
+  void lostRequest(std::uint64_t number, const Error& error) { requests_.lost(number, error); }
   /// Its reply will not be called; false if it was or is about to be.
   bool forgetRequest(std::uint64_t number) { return requests_.forget(number); }
 
@@ -181,6 +183,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) override;
   void mismatch(const SubscriptionCore& subscription, const Error& error) override;
   void overflow(const SubscriptionCore& subscription) override;
+  void unanswered(const SubscriptionCore& subscription, const Message& request) override;
 
   /// Calls `f` for a retained pointer to each subscription that `wanted` accepts; the caller releases them.
   template <class Wanted>

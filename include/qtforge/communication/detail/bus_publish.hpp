@@ -181,7 +181,10 @@ inline expected<std::uint64_t> BusCore::request(Client& client, PublishArgs& arg
   } catch (...) {  // its reply must not stay in the table
     keepFirst(failure, caughtError());
   }
-  if (extras.responders > 0) return number;  // one has it, or has answered already
+  if (extras.responders > 0) {  // one has it, or has answered already
+    requests_.asked(number, extras.responders);
+    return number;
+  }
   if (sent && delivery.dropped > 0)
     failure = Error(Errc::Overflow, "request: a mailbox on \"" + std::string(std::string_view(args.topic)) +
                                         "\" is full and did not take it");

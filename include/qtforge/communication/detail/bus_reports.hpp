@@ -34,6 +34,15 @@ inline void BusCore::mismatch(const SubscriptionCore& subscription, const Error&
   log_(3, subscription.describe() + ": " + error.message() + "; counted, not logged again");
 }
 
+inline void BusCore::unanswered(const SubscriptionCore& subscription, const Message& request) {
+  requests_.lost(request.correlation(),
+                 subscription.closed() || subscription.mailbox().closed()
+                     ? Error(Errc::NoResponder, "request: " + subscription.describe() + " has ended without answering \"" +
+                                                    std::string(request.topic()) + "\"")
+                     : Error(Errc::Overflow, "request: " + subscription.describe() + ": newer messages went for \"" +
+                                                 std::string(request.topic()) + "\" in its full mailbox"));
+}
+
 inline void BusCore::overflow(const SubscriptionCore& subscription) {
   log_(3, subscription.describe() + ": its mailbox of " + std::to_string(subscription.mailbox().capacity()) +
               " messages overflows; logged once until it is empty");

@@ -50,11 +50,12 @@ class Mailbox {
 
   /// Queues `message`. QueuedFirst: the caller must schedule take(). Full: the policy is Fail or Block, and `message` is
   /// left as it was.
-  Put put(Message&& message) {
-    Evicted evicted;
+  ///
+  /// @param evicted  empty; out: what went for it
+  Put put(Message&& message, Message& evicted) {
     auto lock = lockSoon(mutex_);
     const auto result = putLocked(std::move(message), evicted);
-    if (evicted.record && handledWaits_.first()) [[unlikely]] {
+    if (evicted.record() && handledWaits_.first()) [[unlikely]] {
       SettledWaits settled;
       endHandledWaits(settled);
       lock.unlock();
@@ -79,7 +80,7 @@ class Mailbox {
 
   /// As put(), but where the policy is Block and there is no place `put` gets in line: Waiting.
   Put putOrWait(WaitingPut& put) {
-    Evicted evicted;
+    Message evicted = Message::adopt(nullptr);  // freed after the lock
     std::lock_guard lock(mutex_);
     if (policy_ != OverflowPolicy::Block || closed_ || count_ < capacity_) return putLocked(Message(put.message), evicted);
     put.waits = true;
@@ -165,9 +166,9 @@ class Mailbox {
     if (wake) space_.notify_all();
   }
 
-  /// Ends it: drops what is queued and tells who waits.
-  void close() {
-    std::vector<Message> dropped;  // freed after the lock
+  /// Ends it: drops what is queued and tells who waits. @return what was dropped
+  std::vector<Message> close() {
+    std::vector<Message> dropped;
     SettledWaits settled;
     {
       std::lock_guard lock(mutex_);
@@ -181,6 +182,7 @@ class Mailbox {
     }
     space_.notify_all();
     settled.tell();
+    return dropped;
   }
 
   /// Tells `wait` when all that was ever put, what is in line included, is handled or dropped, or the mailbox is closed.
@@ -244,17 +246,6 @@ class Mailbox {
   }
 
  private:
-  // Frees a message after the lock is gone, since that may run a payload's deleter.
-  struct Evicted {
-    MessageRecord* record = nullptr;
-    Evicted() = default;
-    Evicted(const Evicted&) = delete;
-    Evicted& operator=(const Evicted&) = delete;
-    ~Evicted() {
-      if (record) Message::adopt(record);
-    }
-  };
-
   void settle(WaitingPut& put, Put result, SettledWaits& settled) {
     put.waits = false;
     put.result = result;
@@ -294,14 +285,14 @@ class Mailbox {
     }
   }
 
-  Put putLocked(Message&& message, Evicted& evicted) {
+  Put putLocked(Message&& message, Message& evicted) {
     if (closed_) return Put::Closed;
     Put result = Put::Queued;
     if (places_) {
       if (const auto* place = places_->find(message.topic())) {
         MessageRecord*& slot = at(*place - popped_);
         places_->rename(message.topic());
-        evicted.record = std::exchange(slot, message.release());
+        evicted = Message::adopt(std::exchange(slot, message.release()));
         ++replaced_;
         return Put::Replaced;
       }
@@ -312,7 +303,7 @@ class Mailbox {
         return Put::DroppedNewest;
       }
       if (policy_ != OverflowPolicy::DropOldest && !places_) return Put::Full;
-      evicted.record = pop();
+      evicted = Message::adopt(pop());
       ++dropped_;
       ++(taken_ > 0 ? taken_ : handled_);  // after those in the handler: who waits counts from the oldest
       result = Put::DroppedOldest;

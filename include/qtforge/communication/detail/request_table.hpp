@@ -37,7 +37,7 @@ class RequestTable {
   /// @return the request's number; what became of it goes to `reply`, once
   std::uint64_t add(const Client& client, Reply reply) {
     std::lock_guard lock(mutex_);
-    waiting_.emplace(++last_, Waiting{&client, reply});
+    waiting_.emplace(++last_, Waiting{&client, reply, 0, 0, {}});
     return last_;
   }
 
@@ -65,6 +65,19 @@ class RequestTable {
     return reply.done != nullptr;
   }
 
+  /// `responders` subscriptions have the request; some may have lost it since.
+  void asked(std::uint64_t number, std::uint32_t responders) {
+    failIfLost(number, [&](Waiting& request) { request.responders = responders; });
+  }
+
+  /// A responder that had it will not answer. The error is the requester's when that was the last one.
+  void lost(std::uint64_t number, const Error& error) {
+    failIfLost(number, [&](Waiting& request) {
+      ++request.lost;
+      request.error = error;
+    });
+  }
+
   /// Gives up on it: its reply will not be called; false if it was or is about to be.
   bool forget(std::uint64_t number) { return take(number).done != nullptr; }
 
@@ -86,7 +99,27 @@ class RequestTable {
   struct Waiting {
     const Client* client;
     Reply reply;
+    std::uint32_t responders = 0;  // 0: not known yet
+    std::uint32_t lost = 0;
+    Error error = {};  // of the last that was lost
   };
+
+  template <class Change>
+  void failIfLost(std::uint64_t number, Change&& change) {
+    Reply reply;
+    Error error;
+    {
+      std::lock_guard lock(mutex_);
+      const auto found = waiting_.find(number);
+      if (found == waiting_.end()) return;
+      change(found->second);
+      if (found->second.responders == 0 || found->second.lost < found->second.responders) return;
+      reply = found->second.reply;
+      error = found->second.error;
+      waiting_.erase(found);
+    }
+    tell(reply, error);
+  }
 
   Reply take(std::uint64_t number) {
     std::lock_guard lock(mutex_);

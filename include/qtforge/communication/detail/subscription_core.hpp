@@ -20,6 +20,8 @@ struct BusReports {
   virtual void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) = 0;
   virtual void mismatch(const SubscriptionCore& subscription, const Error& error) = 0;
   virtual void overflow(const SubscriptionCore& subscription) = 0;
+  /// A responder had the request, and will not handle it.
+  virtual void unanswered(const SubscriptionCore& subscription, const Message& request) = 0;
 };
 
 /// Takes a message for which a publisher would have to wait.
@@ -144,7 +146,10 @@ class SubscriptionCore : private Deferred {
   ///
   /// @param failure  set to Overflow, WouldDeadlock or ShuttingDown, if it is the first: then false
   bool enqueue(ThreadRecord& record, Message message, const PublishArgs& args, Delivery& counts, Error& failure) {
-    auto put = mailbox_.put(std::move(message));
+    Message evicted = Message::adopt(nullptr);
+    auto put = mailbox_.put(std::move(message), evicted);
+    if (evicted.record()) [[unlikely]]
+      drop(evicted);
     if (put == Mailbox::Put::Full && mailbox_.policy() == OverflowPolicy::Block) [[unlikely]] {
       auto waited = putWaiting(record, message, args);
       if (!waited) {
@@ -194,7 +199,7 @@ class SubscriptionCore : private Deferred {
   /// No new call begins; waits for one on another thread, except in a cycle of such waits. See Subscription.
   void close(ThreadRecord& record, const Yield* yield) {
     calls_.close();
-    mailbox_.close();
+    for (const auto& message : mailbox_.close()) drop(message);
     while (executorUses_.load(std::memory_order_seq_cst) > 0) std::this_thread::yield();  // each as short as a post
     calls_.end(record, yield);
   }
@@ -325,7 +330,7 @@ class SubscriptionCore : private Deferred {
   // The executor has ended with the batch unrun.
   void detach() {
     detached_.store(true, std::memory_order_release);
-    mailbox_.close();
+    for (const auto& message : mailbox_.close()) drop(message);
     release();
   }
 
@@ -347,6 +352,10 @@ class SubscriptionCore : private Deferred {
         });
         if (calls_.table().batch) calls_.table().batch(calls_.self(), &turn);
         else while (turn.handleNext()) {}
+        if (!turn.left().empty()) [[unlikely]] {
+          for (const auto& message : turn.left()) drop(message);
+          consumer_.batch.clear();
+        }
         more = turn.cut();
       }
     }
@@ -359,6 +368,11 @@ class SubscriptionCore : private Deferred {
     subscription->toldLater_.store(false, std::memory_order_release);
     subscription->schedule();
     subscription->release();
+  }
+
+  // It was queued, and will not be handled.
+  void drop(const Message& message) {
+    if (responds && message.correlation() != 0) reports_->unanswered(*this, message);
   }
 
   void measure(const Message& message) {

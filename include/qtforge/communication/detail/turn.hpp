@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -44,13 +45,19 @@ class Turn : public Batch {
 
   [[nodiscard]] bool cut() const noexcept { return cut_; }
 
+  /// What was taken and will not be handled, since the subscription has ended.
+  [[nodiscard]] std::span<const Message> left() const noexcept { return left_; }
+
   /// False when there is nothing more to handle in this turn.
   bool handleNext() {
     auto& messages = consumer_.batch;
     if (at_ == messages.size() && !takeBatch()) return false;
     prefetchAhead(messages, at_);
-    if (handle_(std::as_const(messages[at_++]))) return true;
-    messages.clear();
+    if (handle_(std::as_const(messages[at_]))) {
+      ++at_;
+      return true;
+    }
+    left_ = std::span<const Message>(messages).subspan(at_);
     return false;
   }
 
@@ -115,6 +122,7 @@ class Turn : public Batch {
   Handle handle_;
   ReturnMessages home_;  // ends the consumer's hold on what it has handled
   std::size_t at_ = consumer_.batch.size();
+  std::span<const Message> left_;
   std::size_t handled_ = 0;    // messages of this turn
   std::size_t unchecked_ = 0;  // since the clock was read
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
