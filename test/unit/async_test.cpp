@@ -26,6 +26,7 @@
 
 #include <future>
 #include <memory>
+#include <optional>
 #include <thread>
 
 using namespace qtforge;
@@ -367,6 +368,15 @@ BOOST_AUTO_TEST_CASE(a_request_that_gets_no_place_fails) {
   BOOST_TEST((completed() == Numbers(2, codeOf(Errc::NoResponder))));
   handle();
   BOOST_TEST((completed() == Numbers{0}));
+}
+
+BOOST_AUTO_TEST_CASE(a_request_whose_responders_executor_ends_is_told_at_once) {
+  std::optional<asio::io_context> other(std::in_place);
+  const auto s = bus.respond("slow", asio::bind_executor(*other, [](std::int64_t n) { return n; })).value();
+  bus.asyncRequest("slow", 1, 1h, into());
+  BOOST_TEST(completed().empty());
+  other.reset();
+  BOOST_TEST((completed() == Numbers{codeOf(Errc::NoResponder)}));
 }
 
 BOOST_AUTO_TEST_CASE(a_drain_completes_when_all_is_handled_with_what_handlers_published) {

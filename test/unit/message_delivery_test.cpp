@@ -500,18 +500,6 @@ BOOST_AUTO_TEST_CASE(a_request_whose_responder_ends_or_drops_it_is_told_at_once)
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_request_whose_responders_executor_ends_is_told_at_once) {
-  ManualBus m;
-  std::optional<boost::asio::io_context> context(std::in_place);
-  const auto s = m.bus.respond("a", boost::asio::bind_executor(*context, [](const json::value& v) { return v; })).value();
-  Error error;
-  std::thread asks([&] { error = m.bus.request("a", 1, std::chrono::minutes(1)).error(); });
-  while (s.stats().pending == 0) std::this_thread::yield();
-  context.reset();
-  asks.join();
-  BOOST_TEST((error == Errc::NoResponder));
-}
-
 BOOST_AUTO_TEST_CASE(a_direct_responder_answers_inside_the_request) {
   ManualBus m;
   const auto s = m.bus.respond("a", [](const json::value& v) { return v.as_int64() + 1; }, {.delivery = DeliveryMode::Direct}).value();
