@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, overload
 
 from qtforge import _qtforge
 from qtforge.errors import PluginError
@@ -20,6 +23,19 @@ class PluginState(enum.IntEnum):
     ERROR = 4
 
 
+class _Config:
+    """Asks the host. Has no `__set__`, so that a plugin may have an attribute `config` of its own."""
+
+    @overload
+    def __get__(self, plugin: None, owner: type | None = None) -> _Config: ...
+    @overload
+    def __get__(self, plugin: object, owner: type | None = None) -> Mapping[str, Any]: ...
+    def __get__(self, plugin: object | None, owner: type | None = None) -> _Config | Mapping[str, Any]:
+        if plugin is None:
+            return self
+        return MappingProxyType(_qtforge.plugin_config(plugin) or {})
+
+
 class IPlugin:
     """A plugin. Override what you need, often only `initialize`.
 
@@ -29,7 +45,13 @@ class IPlugin:
 
     The describing methods are asked after construction. Where you do not override them, or answer with nothing, the
     manifest answers.
+
+    Attributes:
+        config: the values in force of the settings that the manifest declares, read-only and as they are at the moment;
+            also in `__init__`. Settings without a default that nobody set are missing. Empty outside a host.
     """
+
+    config = _Config()
 
     def name(self) -> str:
         """Name among all plugins of the host: as the manifest says; outside a host the name of the class."""
@@ -70,6 +92,13 @@ class IPlugin:
 
     def cleanup(self) -> None:
         """INITIALIZED or ERROR to LOADED: let go of what `initialize` took."""
+
+    def on_config_changed(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None:
+        """Asked while INITIALIZED or ACTIVE, before the settings change: `config` still has those before.
+
+        Returning False, or raising, refuses: nothing changes, and the host gets the reason.
+        """
+        return True
 
     def state(self) -> PluginState:
         """The state that the host holds for this plugin; UNLOADED for one that no host manages."""

@@ -23,6 +23,7 @@ namespace {
 /// What every host of this version has; later members are used where the host's size covers them.
 constexpr std::size_t neededSize = offsetof(python::Bridge, shutdown) + sizeof(python::Bridge::shutdown);
 
+constexpr int failed = 1;      // qtforge::Errc::Failed
 constexpr int noRuntime = 10;  // qtforge::Errc::NoRuntime
 constexpr int infoLevel = 2;   // qtforge::LogLevel::Info
 
@@ -107,6 +108,31 @@ bp::object pluginInfo(std::uint64_t plugin) {
   return call([&, &live = liveBridge()] { return live.pluginInfo(plugin); });
 }
 
+/// The host's table if it is that long, else throws.
+const python::Bridge& bridgeWithConfiguration() {
+  const auto& live = liveBridge();
+  constexpr auto end = offsetof(python::Bridge, pluginKeepConfiguration) + sizeof(live.pluginKeepConfiguration);
+  if (live.size >= end) return live;
+  raise(failed, "this host was built with an older qtforge, whose plugins have no settings; build it anew");
+  throw bp::error_already_set();
+}
+
+bp::object pluginConfig(bp::object plugin) {
+  return call([&, &live = bridgeWithConfiguration()] { return live.pluginConfig(plugin.ptr()); });
+}
+
+bp::object pluginConfiguration(std::uint64_t plugin) {
+  return call([&, &live = bridgeWithConfiguration()] { return live.pluginConfiguration(plugin); });
+}
+
+void pluginConfigure(std::uint64_t plugin, bp::object values) {
+  call([&, &live = bridgeWithConfiguration()] { return live.pluginConfigure(plugin, values.ptr()); });
+}
+
+void pluginKeepConfiguration(std::uint64_t plugin, bp::object path) {
+  call([&, &live = bridgeWithConfiguration()] { return live.pluginKeepConfiguration(plugin, path.ptr()); });
+}
+
 void shutdown() {
   if (!isForkedChild()) call([] { return table->shutdown(); });
 }
@@ -124,6 +150,10 @@ void defineFunctions() {
   bp::def("plugin_load", pluginLoad, (arg("path")));
   bp::def("plugin_step", pluginStep, (arg("plugin"), arg("step")));
   bp::def("plugin_info", pluginInfo, (arg("plugin")));
+  bp::def("plugin_config", pluginConfig, (arg("plugin")));
+  bp::def("plugin_configuration", pluginConfiguration, (arg("plugin")));
+  bp::def("plugin_configure", pluginConfigure, (arg("plugin"), arg("values")));
+  bp::def("plugin_keep_configuration", pluginKeepConfiguration, (arg("plugin"), arg("path")));
 }
 
 void connect() {

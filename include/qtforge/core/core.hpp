@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/core/core.hpp: plugins: what they are, how they are loaded, and their manager.
 
+#include <qtforge/core/configuration.hpp>
 #include <qtforge/core/configuration_entry.hpp>
 #include <qtforge/core/dependency_order.hpp>
 #include <qtforge/core/iplugin.hpp>

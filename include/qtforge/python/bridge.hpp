@@ -101,6 +101,17 @@ struct Bridge {
   /// Has `wake` called, once, when there is a message or the receiver ends.
   /// @return True if that is so already, and perhaps no call comes; False
   PyObject* (*awaitMessage)(std::uint64_t receiver);
+
+  /// @return dict: the values in force of a plugin object's settings, also in its constructor; None for one that nobody
+  ///         manages
+  PyObject* (*pluginConfig)(PyObject* plugin);
+  /// @return dict: the same, for a plugin's number
+  PyObject* (*pluginConfiguration)(std::uint64_t plugin);
+  /// Sets settings: what `values`, a dict, does not name stays, None takes a value back. Waits, the GIL released, for the
+  /// plugin's answer. @return None
+  PyObject* (*pluginConfigure)(std::uint64_t plugin, PyObject* values);
+  /// Reads them from a file, and keeps there what is set from then on. Waits as pluginConfigure. @return None
+  PyObject* (*pluginKeepConfiguration)(std::uint64_t plugin, PyObject* path);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

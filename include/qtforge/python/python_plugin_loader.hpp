@@ -36,6 +36,7 @@ class PythonPluginLoader final : public IPluginLoader {
     context->name = manifest.name;
     context->texts = textsOf(manifest);
     context->client = load.client;
+    context->configuration = load.configuration;
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)
                                                      : &interpreter->sharedLane();
     auto texts = std::make_shared<detail::PluginTexts>();

@@ -8,6 +8,7 @@
 #include <boost/json/object.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -50,6 +51,17 @@ class FieldReader {
     if (const auto* fields = value.if_object()) return fields;
     mismatch(place, "an object", value);
     return nullptr;
+  }
+
+  // JSON has numbers of any size, doubles have not.
+  void checkNumbers(const boost::json::value& value, const std::string& place) {
+    if (value.is_double() && !std::isfinite(value.get_double())) wrong(place, "a number that is too large");
+    if (const auto* items = value.if_array())
+      for (std::size_t i = 0; i < items->size(); ++i)
+        if (!(*items)[i].is_string()) checkNumbers((*items)[i], place + '/' + std::to_string(i));
+    if (const auto* members = value.if_object())
+      for (const auto& [key, member] : *members)
+        if (!member.is_string()) checkNumbers(member, pointer(place, key));
   }
 
   // Whether it is there and a string.

@@ -25,6 +25,7 @@ class ManifestDecoder : public ConfigurationDecoder {
   void decode(const boost::json::value& root) {
     const auto* fields = object(root, "");
     if (!fields) return;
+    checkNumbers(root, "");
     for (const auto required : {"name", "version", "language", "entry_point"})
       if (!fields->contains(required)) wrong(std::string("/") + required, "required, but missing");
     read(*fields, "", "name", out_.name);

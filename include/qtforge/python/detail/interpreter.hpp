@@ -7,6 +7,10 @@
 #include <future>
 #include <map>
 
+namespace qtforge::inline QTFORGE_ABI::detail {
+class ConfigurationStore;  // core/detail/configuration_store.hpp
+}
+
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 /// What a plugin says of itself; what it leaves to its manifest is empty when it comes from the plugin.
@@ -22,6 +26,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   std::string name;  // the manifest's
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
   qtforge::detail::Client* client = nullptr;
+  std::shared_ptr<const qtforge::detail::ConfigurationStore> configuration;
   Lane* lane = nullptr;
   std::atomic<int> state{1};  // PluginState, for Python's IPlugin.state()
   SharedRef object;           // the plugin; set once, before it is shared

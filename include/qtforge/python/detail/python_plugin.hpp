@@ -57,6 +57,16 @@ class PythonPlugin final : public IPlugin {
     if (auto done = hook("cleanup", PluginState::Loaded); !done) throw Exception(done.error());
   }
 
+  expected<void> onConfigChanged(const Configuration& before, const Configuration& after) override {
+    return onLane("on_config_changed", [before, after](PyObject* plugin, const Gil& gil) -> expected<void> {
+      const Ref old = objectToPython(before.values(), gil), now = objectToPython(after.values(), gil);
+      if (!old || !now) return takePythonError("its settings", gil);
+      return judge(Ref::steal(orStay([&] {
+        return PyObject_CallMethod(plugin, "on_config_changed", "OO", old.get(), now.get());
+      })), gil);
+    });
+  }
+
   bool isCompatible(std::string_view pluginApi) const override {
     auto fits = std::make_shared<bool>(false);  // the step may outlive this call
     auto done = onLane("is_compatible", [fits, api = std::string(pluginApi)](PyObject* plugin, const Gil& gil) -> expected<void> {
@@ -83,14 +93,15 @@ class PythonPlugin final : public IPlugin {
   }
 
   expected<void> hook(const char* method, PluginState after) {
-    auto done = onLane(method, [method](PyObject* plugin, const Gil& gil) { return callHook(plugin, method, gil); });
+    auto done = onLane(method, [method](PyObject* plugin, const Gil& gil) {
+      return judge(Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); })), gil);
+    });
     context_->state.store(static_cast<int>(done ? after : PluginState::Error));
     return done;
   }
 
-  // None and what counts as true mean success.
-  static expected<void> callHook(PyObject* plugin, const char* method, const Gil& gil) {
-    const Ref result = Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); }));
+  // What a hook's result means: None and what counts as true are success.
+  static expected<void> judge(const Ref& result, const Gil& gil) {
     if (!result) return takePythonError("raised", gil);
     if (PyCoro_CheckExact(result.get())) {
       const Ref closed = Ref::steal(PyObject_CallMethod(result.get(), "close", nullptr));
