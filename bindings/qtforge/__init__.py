@@ -9,13 +9,14 @@ from qtforge._author import subscribe
 from qtforge._qtforge import __version__
 from qtforge.communication import BinaryMessage, Message, MessageBus, Receiver, Subscription
 from qtforge.core import IPlugin, PluginState
-from qtforge.errors import BusError, Error, ErrorCode, PluginError, Timeout, TopicError
+from qtforge.errors import BusError, ConfigurationError, Error, ErrorCode, PluginError, Timeout, TopicError
 from qtforge.logger import set_debug_mode
 from qtforge.plugin import Plugin, load
 
 __all__ = [
     "BinaryMessage",
     "BusError",
+    "ConfigurationError",
     "Error",
     "ErrorCode",
     "IPlugin",

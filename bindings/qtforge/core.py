@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from qtforge import _author, _qtforge
@@ -98,6 +99,13 @@ class IPlugin:
     def cleanup(self) -> None:
         """INITIALIZED or ERROR to LOADED: let go of what `initialize` took."""
 
+    def on_config_changed(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None:
+        """Asked while INITIALIZED or ACTIVE, before the settings change: `config` still has those before.
+
+        Returning False, or raising, refuses: nothing changes, and the host gets the reason.
+        """
+        return True
+
     def state(self) -> PluginState:
         """The state that the host holds for this plugin; UNLOADED for one that no host manages."""
         number = _qtforge.plugin_state(self)
@@ -106,6 +114,14 @@ class IPlugin:
     def is_compatible(self, version: str) -> bool:
         """Whether the plugin works with a version of the plugin interface, such as "1.0.0"."""
         return bool(version)
+
+    @_Given
+    def config(self) -> Mapping[str, Any]:
+        """The values in force of the settings that the manifest declares, read-only and as they are at the moment.
+
+        Settings without a default that nobody set are missing. Empty outside a host.
+        """
+        return MappingProxyType(_qtforge.plugin_config(self) or {})
 
     @_Given
     def log(self) -> PluginLog:

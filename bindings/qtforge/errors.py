@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["BusError", "Error", "ErrorCode", "PluginError", "Timeout", "TopicError", "make_error"]
+__all__ = ["BusError", "ConfigurationError", "Error", "ErrorCode", "PluginError", "Timeout", "TopicError", "make_error"]
 
 
 class ErrorCode(enum.IntEnum):
@@ -58,6 +58,7 @@ class ErrorCode(enum.IntEnum):
     CANCELLED = 42
     FILE_FAILED = 43
     RECORDING_INVALID = 44
+    CONFIGURATION_INVALID = 45
 
 
 class Error(Exception):
@@ -108,6 +109,10 @@ class PluginError(Error):
     """A plugin could not be loaded or did not do a step. Plugins may raise it themselves."""
 
 
+class ConfigurationError(PluginError, ValueError):
+    """A plugin has no such setting, or the value does not fit what its manifest declares."""
+
+
 _TOPIC_CODES = frozenset({ErrorCode.INVALID_TOPIC, ErrorCode.INVALID_PATTERN, ErrorCode.RESERVED_TOPIC})
 
 
@@ -116,6 +121,8 @@ def _class_of(code: ErrorCode) -> type[Error]:
         return TopicError
     if code is ErrorCode.TIMED_OUT:
         return Timeout
+    if code is ErrorCode.CONFIGURATION_INVALID:
+        return ConfigurationError
     if ErrorCode.OVERFLOW <= code <= ErrorCode.PAYLOAD_MISMATCH or code is ErrorCode.NO_RESPONDER:
         return BusError
     if ErrorCode.MANIFEST_NOT_FOUND <= code <= ErrorCode.NO_LOADER:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 from qtforge import _qtforge
 from qtforge.core import PluginState
@@ -55,6 +56,41 @@ class Plugin:
     def object(self) -> object:
         """The plugin's own instance if it is written in Python, else None."""
         return _qtforge.plugin_info(self._number)["object"]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The values in force of its settings: what `configure` set, else the environment variables
+        QTFORGE_<PLUGIN>_<KEY> at the time of the load, else the file of `keep_configuration`, else the defaults."""
+        return _qtforge.plugin_configuration(self._number)
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Sets settings. What `values` does not name stays; None takes a setting back to what it was without this.
+
+        All are set or none. While INITIALIZED or ACTIVE the plugin is asked by its `on_config_changed`.
+
+        Raises:
+            ConfigurationError: no such setting, or not a value for it; the message has JSON pointers.
+            PluginError: the plugin refused (`code` HOOK_FAILED), a step of it runs, or it is unloaded.
+            Error: the values could not be kept in the file (`code` FILE_FAILED).
+            TypeError: what does not go into JSON.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"configure() argument 'values' must be a mapping, not {type(values).__name__}")
+        _qtforge.plugin_configure(self._number, dict(values))
+
+    def keep_configuration(self, path: str | os.PathLike[str]) -> None:
+        """Sets what is in a JSON file, if it is there, and keeps in it from then on what `configure` sets.
+
+        Raises:
+            ConfigurationError: what is in the file is no JSON object, or does not fit; it stays as it is.
+            Error: it cannot be read (`code` FILE_FAILED). Else as `configure`.
+        """
+        text = os.fspath(path)
+        if not isinstance(text, str):
+            raise TypeError(
+                f"keep_configuration() argument 'path' must be str or os.PathLike[str], not {type(path).__name__}"
+            )
+        _qtforge.plugin_keep_configuration(self._number, text)
 
     def initialize(self) -> None:
         """LOADED to INITIALIZED.

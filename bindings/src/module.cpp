@@ -97,6 +97,15 @@ Function later(const python::Bridge& live, Function python::Bridge::* member) {
   return live.size < end ? nullptr : live.*member;
 }
 
+/// The same, where it is an error that there is none.
+template <class Function>
+Function needed(const python::Bridge& live, Function python::Bridge::* member, const char* what) {
+  if (const auto function = later(live, member)) return function;
+  raise(failed, ("this host was built with an older qtforge, whose plugins have no " + std::string(what) +
+                 "; build it anew").c_str());
+  throw bp::error_already_set();
+}
+
 bp::object pluginDescription(bp::object plugin) {
   const auto& live = liveBridge();
   const auto describe = later(live, &python::Bridge::pluginDescription);
@@ -116,17 +125,36 @@ bp::object pluginInfo(std::uint64_t plugin) {
 }
 
 bp::object startTimer(bp::object plugin, double seconds, bp::object function, bool repeat) {
-  const auto start = later(liveBridge(), &python::Bridge::startTimer);
-  if (!start) {
-    raise(failed, "the host's release of qtforge knows no timers for plugins");
-    throw bp::error_already_set();
-  }
+  const auto start = needed(liveBridge(), &python::Bridge::startTimer, "timers");
   return call([&] { return start(plugin.ptr(), seconds, function.ptr(), repeat); });
 }
 
 void stopTimer(std::uint64_t timer) {
   const auto stop = later(liveBridge(), &python::Bridge::stopTimer);
   if (stop) call([&] { return stop(timer); });
+}
+
+/// The host's table if it is that long, else throws.
+const python::Bridge& bridgeWithConfiguration() {
+  const auto& live = liveBridge();
+  (void)needed(live, &python::Bridge::pluginKeepConfiguration, "settings");
+  return live;
+}
+
+bp::object pluginConfig(bp::object plugin) {
+  return call([&, &live = bridgeWithConfiguration()] { return live.pluginConfig(plugin.ptr()); });
+}
+
+bp::object pluginConfiguration(std::uint64_t plugin) {
+  return call([&, &live = bridgeWithConfiguration()] { return live.pluginConfiguration(plugin); });
+}
+
+void pluginConfigure(std::uint64_t plugin, bp::object values) {
+  call([&, &live = bridgeWithConfiguration()] { return live.pluginConfigure(plugin, values.ptr()); });
+}
+
+void pluginKeepConfiguration(std::uint64_t plugin, bp::object path) {
+  call([&, &live = bridgeWithConfiguration()] { return live.pluginKeepConfiguration(plugin, path.ptr()); });
 }
 
 void shutdown() {
@@ -148,6 +176,10 @@ void defineFunctions() {
   bp::def("plugin_info", pluginInfo, (arg("plugin")));
   bp::def("start_timer", startTimer, (arg("plugin"), arg("seconds"), arg("function"), arg("repeat")));
   bp::def("stop_timer", stopTimer, (arg("timer")));
+  bp::def("plugin_config", pluginConfig, (arg("plugin")));
+  bp::def("plugin_configuration", pluginConfiguration, (arg("plugin")));
+  bp::def("plugin_configure", pluginConfigure, (arg("plugin"), arg("values")));
+  bp::def("plugin_keep_configuration", pluginKeepConfiguration, (arg("plugin"), arg("path")));
 }
 
 void connect() {

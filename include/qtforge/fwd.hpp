@@ -42,6 +42,8 @@ struct ReplaySummary;
 
 enum class PluginState : int;
 class IPlugin;
+class Configuration;
+struct ConfigurationEntry;
 struct Manifest;
 struct Version;
 class VersionRange;

@@ -73,7 +73,15 @@ struct PluginThunks {
     return fits;
   }
 
-  static constexpr PluginTable table{1, sizeof(PluginTable), &create, &destroy, &hook, &describe, &compatible};
+  static std::int32_t configChanged(void* self, const boost::json::object* before, const boost::json::object* after,
+                                    ErrorSink sink) {
+    return guarded(sink, [&] {
+      return static_cast<IPlugin*>(self)->onConfigChanged(Configuration(*before), Configuration(*after));
+    });
+  }
+
+  static constexpr PluginTable table{1,       sizeof(PluginTable), &create,     &destroy,
+                                     &hook,   &describe,           &compatible, &configChanged};
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail
@@ -88,7 +96,7 @@ struct PluginThunks {
   extern "C" __attribute__((visibility("default"))) const qtforge::detail::PluginTable* qtforge_plugin_v1(     \
       const qtforge::detail::PluginHost* host) {                                                               \
     __atomic_store_n(&qtforge_root_v1, host->root, __ATOMIC_RELEASE);                                          \
-    qtforge::detail::ownLease() = host->lease;                                                                 \
+    qtforge::detail::takeHost(*host);                                                                          \
     return &qtforge::detail::PluginThunks<Class>::table;                                                       \
   }                                                                                                            \
   static_assert(true, "")

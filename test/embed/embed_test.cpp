@@ -483,6 +483,27 @@ with bus.receiver("embed.received", policy="drop_oldest", capacity=2) as receive
 )").has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_python_plugin_reads_its_settings_and_may_refuse_others) {
+  ::setenv("QTFORGE_PY_CONFIGURED_PROCESSING_TIMEOUT", "45", 1);
+  Inbox told("py.configured");
+  PythonManager manager;
+  const auto plugin = manager.loadPlugin(fixture("py_configured")).value();
+  ::unsetenv("QTFORGE_PY_CONFIGURED_PROCESSING_TIMEOUT");
+  BOOST_TEST(plugin->configure({{"processing_timeout", 5}}).has_value());
+  BOOST_REQUIRE(plugin->initialize());
+  BOOST_TEST(told.next() == json::value({45, 5}));
+  BOOST_TEST(plugin->configure({{"processing_timeout", 6}}).has_value());
+  BOOST_TEST(told.next() == json::value({5, 6}));
+  const auto refused = plugin->configure({{"processing_timeout", 13}});
+  BOOST_REQUIRE(!refused);
+  BOOST_TEST((refused.error() == Errc::HookFailed));
+  BOOST_TEST(refused.error().message().find("plugin 'py_configured': it refuses the new settings: ") == 0u);
+  BOOST_TEST(refused.error().message().find("13 brings bad luck") != std::string::npos);
+  BOOST_TEST(refused.error().pythonType() == "ValueError");
+  BOOST_TEST(refused.error().traceback().find("on_config_changed") != std::string::npos);
+  BOOST_TEST(plugin->configuration().get<int>("processing_timeout").value() == 6);
+}
+
 BOOST_AUTO_TEST_CASE(unloading_while_messages_flood_in_neither_hangs_nor_crashes) {
   std::atomic<bool> stop{false};
   std::thread flood([&] {

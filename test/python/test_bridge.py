@@ -40,6 +40,11 @@ def test_a_hosts_table_is_used_and_its_end_is_left_to_the_host(hosted):
         assert plugin.state is qtforge.PluginState.INITIALIZED and plugin.name == "n"
         class P(qtforge.IPlugin): pass
         assert P().state() is qtforge.PluginState.ACTIVE and P().name() == "told" and P().version() == "2"
+        assert dict(P().config) == {"timeout": 30} and plugin.configuration == {"timeout": 31}
+        plugin.configure({"timeout": 5})
+        plugin.keep_configuration("kept.json")
+        assert calls["plugin_configure"] == [(1, {"timeout": 5})]
+        assert calls["plugin_keep_configuration"] == [(1, "kept.json")]
         qtforge.set_debug_mode(True)
         assert calls["set_log_level"] == [(1,)]
         print("fine")
@@ -55,6 +60,12 @@ def test_a_host_without_the_later_members_serves(hosted):
         class P(qtforge.IPlugin): pass
         assert P().name() == "P" and P().version() == ""
         assert calls["plugin_description"] == []
+        try:
+            P().config
+        except qtforge.Error as error:
+            assert "older qtforge" in str(error)
+        else:
+            raise AssertionError("there were settings")
         for call in (lambda bus: bus.request("a", 1), lambda bus: bus.clear_retained(">"), lambda bus: bus.tap(print)):
             try:
                 call(qtforge.MessageBus.instance())

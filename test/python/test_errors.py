@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import qtforge
-from qtforge.errors import BusError, Error, ErrorCode, PluginError, Timeout, TopicError, make_error
+from qtforge.errors import BusError, ConfigurationError, Error, ErrorCode, PluginError, Timeout, TopicError, make_error
 
 HEADER = Path(__file__).parents[2] / "include" / "qtforge" / "utils" / "error.hpp"
 
@@ -39,6 +39,7 @@ def test_codes_are_those_of_the_header():
         (ErrorCode.NO_RUNTIME, BusError),
         (ErrorCode.MANIFEST_NOT_FOUND, PluginError),
         (ErrorCode.NO_LOADER, PluginError),
+        (ErrorCode.CONFIGURATION_INVALID, ConfigurationError),
         (ErrorCode.PYTHON_ERROR, Error),
     ],
 )
@@ -53,6 +54,8 @@ def test_builtin_bases_can_be_caught():
     assert issubclass(Timeout, TimeoutError)
     assert issubclass(TopicError, ValueError)
     assert issubclass(TopicError, BusError)
+    assert issubclass(ConfigurationError, ValueError)
+    assert issubclass(ConfigurationError, PluginError)
 
 
 def test_an_unknown_code_of_a_newer_host_becomes_FAILED():

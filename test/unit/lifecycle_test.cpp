@@ -44,19 +44,19 @@ BOOST_AUTO_TEST_CASE(every_step_from_every_state_calls_the_right_hooks_or_none) 
   const std::string illegal = "illegal transition", gone = "plugin unloaded";
   struct Row {
     PluginState from;
-    std::string initialize, activate, deactivate, cleanup, unload;
+    std::string initialize, activate, deactivate, cleanup, unload, configure;
   };
   const Row rows[] = {
-      {PluginState::Loaded, "initialize", illegal, illegal, "", ""},
-      {PluginState::Initialized, illegal, "activate", illegal, "cleanup", "cleanup"},
-      {PluginState::Active, illegal, illegal, "deactivate", "deactivate cleanup", "deactivate cleanup"},
-      {PluginState::Error, illegal, illegal, illegal, "cleanup", "cleanup"},
-      {PluginState::Unloaded, gone, gone, gone, gone, gone},
+      {PluginState::Loaded, "initialize", illegal, illegal, "", "", ""},
+      {PluginState::Initialized, illegal, "activate", illegal, "cleanup", "cleanup", ""},
+      {PluginState::Active, illegal, illegal, "deactivate", "deactivate cleanup", "deactivate cleanup", ""},
+      {PluginState::Error, illegal, illegal, illegal, "cleanup", "cleanup", ""},
+      {PluginState::Unloaded, gone, gone, gone, gone, gone, gone},
   };
   for (const auto& row : rows) {
     const std::pair<Step, std::string> steps[] = {{Step::Initialize, row.initialize}, {Step::Activate, row.activate},
                                                   {Step::Deactivate, row.deactivate}, {Step::Cleanup, row.cleanup},
-                                                  {Step::Unload, row.unload}};
+                                                  {Step::Unload, row.unload}, {Step::Configure, row.configure}};
     for (const auto& [step, expected] : steps) {
       Lifecycle machine;
       reach(machine, row.from);

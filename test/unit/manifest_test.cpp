@@ -144,6 +144,39 @@ BOOST_AUTO_TEST_CASE(a_configuration_must_agree_with_itself) {
                  .configuration.contains("n"));
 }
 
+BOOST_AUTO_TEST_CASE(patterns_and_items_are_read) {
+  const auto manifest = good(R"(, "configuration": {"codes": {"type": "array", "items":
+    {"type": "string", "pattern": "^[A-Z]{2}$", "description": "a country"}, "default": ["DE"]}})");
+  const auto& codes = manifest.configuration.at("codes");
+  BOOST_REQUIRE(codes.items);
+  BOOST_TEST(codes.items->description == "a country");
+  BOOST_TEST(codes.items->pattern->toString() == "^[A-Z]{2}$");
+  BOOST_TEST(checkConfigurationValue(codes, boost::json::array{"FR", "IT"}, "/codes").has_value());
+  BOOST_TEST(checkConfigurationValue(codes, boost::json::array{"FR", "it"}, "/codes").error().message() ==
+             "/codes/1: expected text that matches ^[A-Z]{2}$, got \"it\"");
+  BOOST_TEST(contains(wrong(R"(, "configuration": {"n": {"type": "string", "pattern": "a(b"}})"),
+                      "/configuration/n/pattern: pattern \"a(b\": expected ')' at offset 3"));
+}
+
+BOOST_AUTO_TEST_CASE(an_integer_may_be_written_with_a_point_and_has_64_bits) {
+  const auto manifest = good(R"(, "configuration": {"n": {"type": "integer", "default": 30.0, "enum": [30, 31.0]}})");
+  const auto& entry = manifest.configuration.at("n");
+  BOOST_TEST(entry.defaultValue->is_int64());
+  BOOST_TEST(entry.allowed[1].is_int64());
+  BOOST_TEST(checkConfigurationValue(entry, 31.0, "/n").has_value());
+  BOOST_TEST(contains(wrong(R"(, "configuration": {"n": {"type": "integer", "default": 1e30}})"),
+                      "/default: expected a value of type integer, got 1E30"));
+  BOOST_TEST(contains(wrong(R"(, "configuration": {"n": {"type": "number", "default": 1e999}})"), "/default: expected"));
+}
+
+BOOST_AUTO_TEST_CASE(many_dependencies_and_choices_take_no_time) {
+  std::string names;
+  for (int i = 0; i < 100'000; ++i) names += (i ? ",\"" : "\"") + std::to_string(i) + '"';
+  BOOST_TEST(good(R"(, "dependencies": [)" + names + "]").dependencies.size() == 100'000u);
+  BOOST_TEST(contains(wrong(R"(, "configuration": {"n": {"type": "string", "enum": [)" + names + "]}}"),
+                      "/enum: expected an array of 1 to 256 values"));
+}
+
 BOOST_AUTO_TEST_CASE(unknown_fields_are_warned_of_with_the_nearest_known_one) {
   const auto manifest = good(R"(, "entrypoint": "x", "zzz": 1, "mainClass": "A", "configuration": {"n": {"type": "string", "defualt": ""}})");
   BOOST_REQUIRE(manifest.warnings.size() == 4u);
@@ -153,6 +186,21 @@ BOOST_AUTO_TEST_CASE(unknown_fields_are_warned_of_with_the_nearest_known_one) {
   BOOST_TEST(contains(all, "/configuration/n/defualt: unknown field, ignored; did you mean \"default\"?"));
   BOOST_TEST(contains(all, "/zzz: unknown field, ignored"));
   BOOST_TEST(!contains(all, "/zzz: unknown field, ignored;"));
+}
+
+BOOST_AUTO_TEST_CASE(unknown_fields_are_warned_of_at_every_level) {
+  const auto manifest = good(R"(, "dependancies": [], "dependencies": [{"name": "b", "verison": "1"}],
+    "configuration": {"n": {"type": "array", "description ": "", "items": {"type": "string", "patern": "", "default": ""}}},
+    "python_config": {"virtualenv": "", "environment_variables": {"anything": "goes"}})");
+  std::string all;
+  for (const auto& warning : manifest.warnings) all += warning + '\n';
+  BOOST_TEST(manifest.warnings.size() == 6u);
+  BOOST_TEST(contains(all, "/dependancies: unknown field, ignored; did you mean \"dependencies\"?"));
+  BOOST_TEST(contains(all, "/dependencies/0/verison: unknown field, ignored; did you mean \"version\"?"));
+  BOOST_TEST(contains(all, "/configuration/n/description : unknown field, ignored; did you mean \"description\"?"));
+  BOOST_TEST(contains(all, "/configuration/n/items/patern: unknown field, ignored; did you mean \"pattern\"?"));
+  BOOST_TEST(contains(all, "/configuration/n/items/default: unknown field, ignored\n"));
+  BOOST_TEST(contains(all, "/python_config/virtualenv: unknown field, ignored; did you mean \"virtual_env\"?"));
 }
 
 BOOST_AUTO_TEST_CASE(syntax_errors_have_offset_and_line) {

@@ -33,7 +33,8 @@ BOOST_DATA_TEST_CASE(valid_versions_are_read_and_printed_as_they_were,
                                  "2.0.0-rc.1+build.123", "1.2.3-beta", "10.2.3-DEV-SNAPSHOT", "1.2.3-SNAPSHOT-123",
                                  "2.0.0+build.1848", "2.0.1-alpha.1227", "1.0.0-alpha+beta", "1.2.3----RC-SNAPSHOT.12.9.1--.12+788",
                                  "1.2.3----R-S.12.9.1--.12+meta", "1.2.3----RC-SNAPSHOT.12.9.1--.12",
-                                 "1.0.0+0.build.1-rc.10000aaa-kk-0.1", "18446744073709551614.0.0", "1.0.0-0A.is.legal"}),
+                                 "1.0.0+0.build.1-rc.10000aaa-kk-0.1", "18446744073709551614.0.0", "1.0.0-0A.is.legal",
+                                 "1.0.0", "2.0.0", "1.1.7"}),
                      text) {
   const auto read = parseVersion(text);
   BOOST_REQUIRE_MESSAGE(read, read.error().message());
@@ -46,7 +47,11 @@ BOOST_DATA_TEST_CASE(invalid_versions_are_refused_with_the_offset,
                                  "1.0.0-alpha.", "1.0.0-alpha..", "1.0.0-alpha..1", "01.1.1", "1.01.1", "1.1.01",
                                  "1.2.3.DEV", "1.2-SNAPSHOT", "1.2.31.2.3----RC-SNAPSHOT", "1.2-RC-SNAPSHOT",
                                  "-1.0.3-gamma+b7718", "+justmeta", "9.8.7+meta+meta", "9.8.7-whatever+meta+meta",
-                                 "v1.2.3", " 1.2.3", "1.2.3 ", "18446744073709551615.0.0",
+                                 "v1.2.3", " 1.2.3", "1.2.3 ", "18446744073709551615.0.0", "-invalid.01",
+                                 "alpha.beta.1", "alpha+beta", "alpha_beta", "alpha.", "alpha..", "beta", "-alpha.",
+                                 "1.0.0-alpha...1", "1.0.0-alpha....1", "1.2.31.2.3----RC-SNAPSHOT.12.09.1--..12+788",
+                                 "1.0.0-", "1.0.0+", "1.0.0-+b", "1.0.0-a+", "\t1.0.0", "1.0.0\n", "1..0", "1.0.0.0",
+                                 "99999999999999999999999.999999999999999999.99999999999999999----RC-SNAPSHOT.12.09.1---..12",
                                  "99999999999999999999999.999999999999999999.99999999999999999"}),
                      text) {
   const auto read = parseVersion(text);
@@ -101,6 +106,16 @@ const Case cases[] = {
     {"^1.2.3-beta.2", "1.2.3-beta.4", true}, {"^1.2.3-beta.2", "1.2.3-beta.1", false},
     {"^1.2.3-beta.2", "1.2.4-beta.9", false}, {"^1.2.3-beta.2", "1.4.0", true},
     {"1.0.0-rc.1", "1.0.0-rc.1", true},      {"1.0.0", "1.0.0+build.7", true},
+    {"1.0.0", "1.0.0-rc.1", false},          {"<2.0.0", "2.0.0-alpha", false},
+    {">=1.0.0-alpha, <1.0.0", "1.0.0-beta", true}, {">=1.0.0-alpha, <1.0.0", "1.0.0", false},
+    {"^1.0.0-alpha", "2.0.0-alpha", false},  {"~1.2.3-beta", "1.2.3-rc", true},
+    {"~1.2.3-beta", "1.2.9", true},          {"~1.2.3-beta", "1.3.0", false},
+    {">1.0.0-alpha", "1.0.0-alpha", false},  {">1.0.0-alpha", "1.0.0-alpha.1", true},
+    {"<=1.0.0-beta.2", "1.0.0-beta.11", false}, {"<=1.0.0-beta.11", "1.0.0-beta.2", true},
+    {"*, >=1", "0.9.0", false},              {"*, >=1", "1.0.0-alpha", false},
+    {"*,*", "0.0.1-a", true},                {"^0.0.0", "0.0.0", true},
+    {"^0.0.0", "0.0.1", false},              {"<0.0.0", "0.0.0", false},
+    {"18446744073709551614", "18446744073709551614.9.9", true},
 };
 
 BOOST_DATA_TEST_CASE(ranges_accept_what_they_say, data::make(cases), c) {
@@ -131,11 +146,24 @@ BOOST_AUTO_TEST_CASE(a_dependency_is_a_name_and_a_range) {
   BOOST_TEST(parseDependency("Core 1.2").value().toString() == "Core = 1.2");
 }
 
+BOOST_DATA_TEST_CASE(what_a_dependency_prints_is_the_same_dependency,
+                     data::make({"Core", "Core >= 1.0.0", "Core ^1.2", "Core 1.2", "Core*, >=1", "Core =1", "A B ~1, <1.5"}),
+                     text) {
+  const auto read = parseDependency(text).value();
+  const auto again = parseDependency(read.toString()).value();
+  BOOST_TEST(again.name == read.name);
+  BOOST_TEST(again.toString() == read.toString());
+  for (const auto* version : {"0.9.0", "1.0.0", "1.2.7", "2.0.0-rc.1"})
+    BOOST_TEST(again.range.contains(at(version)) == read.range.contains(at(version)));
+}
+
 BOOST_AUTO_TEST_CASE(a_dependency_that_is_none_says_what_is_wrong) {
   BOOST_TEST(parseDependency(">= 1.0.0").error().message() ==
              "dependency \">= 1.0.0\": plugin name \"\": it is empty");
   BOOST_TEST(parseDependency("Core >= one").error().message() ==
              "dependency \"Core >= one\": version range \">= one\": expected a number at offset 3");
+  BOOST_TEST(parseDependency("Core != 1.2").error().message() ==
+             "dependency \"Core != 1.2\": there is no \"!=\": say which versions will do");
 }
 
 BOOST_DATA_TEST_CASE(names_that_could_be_paths_or_ranges_are_refused,

@@ -1,112 +1,96 @@
 #pragma once
-// qtforge/core/configuration.hpp: what a manifest declares about a plugin's settings, and whether a value fits it.
+// qtforge/core/configuration.hpp: the values of a plugin's settings, as they are at one moment.
 
-#include <qtforge/utils/error.hpp>
+#include <qtforge/core/detail/nearest_word.hpp>
+#include <qtforge/utils/detail/abi.hpp>
 
+#include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <boost/json/value_to.hpp>
 
-#include <cmath>
-#include <compare>
-#include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI {
 
-/// Type of a setting, named as in JSON Schema. An Integer is also a Number.
-enum class ConfigurationType { Boolean, Integer, Number, String, Array, Object };
+/// Values of settings by name, all of them checked against the manifest. Immutable; copies share their content.
+///
+/// A setting that has no default and was not set is not there.
+/// @par Thread safety  any thread.
+class Configuration {
+ public:
+  /// Without settings.
+  Configuration() : Configuration(boost::json::object()) {}
+  explicit Configuration(boost::json::object values)
+      : values_(std::make_shared<const boost::json::object>(std::move(values))) {}
+  // Moving would leave one without content.
+  Configuration(const Configuration&) = default;
+  Configuration& operator=(const Configuration&) = default;
 
-[[nodiscard]] inline std::string_view toString(ConfigurationType type) noexcept {
-  constexpr std::string_view names[] = {"boolean", "integer", "number", "string", "array", "object"};
-  return names[static_cast<std::size_t>(type)];
-}
+  /// The value of a setting as a T: bool, numbers, std::string, containers of them, boost::json types, or what
+  /// boost::json::value_to makes.
+  ///
+  /// @return the value, or
+  ///   - Errc::NameNotFound      there is no such setting, or it has no value; with the nearest name that has one
+  ///   - Errc::ConversionFailed  the value is no T: an integer outside T's range, text for a number
+  template <class T>
+  [[nodiscard]] expected<T> get(std::string_view name) const {
+    const auto* value = values().if_contains(name);
+    if (!value) return missing(name);
+    if constexpr (std::is_same_v<T, boost::json::value>) {
+      return *value;
+    } else {
+      static_assert(boost::json::has_value_to<T>::value, "boost::json::value_to makes no T: see its documentation");
+      auto made = boost::json::try_value_to<T>(*value);
+      if (made) return std::move(*made);
+      return Error(Errc::ConversionFailed, "setting \"" + std::string(name) + "\": " + boost::json::serialize(*value) +
+                                               " does not fit the type it was asked for as: " + made.error().message());
+    }
+  }
 
-[[nodiscard]] inline std::optional<ConfigurationType> parseConfigurationType(std::string_view name) noexcept {
-  for (int i = 0; i <= static_cast<int>(ConfigurationType::Object); ++i)
-    if (toString(static_cast<ConfigurationType>(i)) == name) return static_cast<ConfigurationType>(i);
-  return std::nullopt;
-}
+  [[nodiscard]] bool contains(std::string_view name) const noexcept { return values().contains(name); }
 
-/// One setting that a plugin declares.
-struct ConfigurationEntry {
-  ConfigurationType type = ConfigurationType::String;
-  std::optional<boost::json::value> defaultValue;
-  std::string description;
-  std::optional<boost::json::value> minimum;  ///< of Integer and Number: a number
-  std::optional<boost::json::value> maximum;
-  std::vector<boost::json::value> allowed;  ///< the manifest's "enum"; empty: anything
+  [[nodiscard]] const boost::json::object& values() const& noexcept { return *values_; }
+  [[nodiscard]] boost::json::object values() && { return *values_; }  // for loops over `handle->configuration().values()`
+
+ private:
+  [[nodiscard]] Error missing(std::string_view name) const {
+    std::vector<std::string_view> known;
+    for (const auto& member : values()) known.push_back(member.key());
+    auto text = "no setting \"" + std::string(name) + "\" has a value";
+    if (const auto nearest = detail::nearestWord(name, known)) text += "; did you mean \"" + std::string(*nearest) + "\"?";
+    return Error(Errc::NameNotFound, text);
+  }
+
+  std::shared_ptr<const boost::json::object> values_;
 };
 
 namespace detail {
 
-/// "a string", "an array": for messages.
-inline std::string_view jsonKind(const boost::json::value& value) noexcept {
-  switch (value.kind()) {
-    case boost::json::kind::null: return "null";
-    case boost::json::kind::bool_: return "a boolean";
-    case boost::json::kind::int64:
-    case boost::json::kind::uint64:
-    case boost::json::kind::double_: return "a number";
-    case boost::json::kind::string: return "a string";
-    case boost::json::kind::array: return "an array";
-    case boost::json::kind::object: return "an object";
-  }
-  return "?";
+/// Where a plugin reads its settings; crosses from the host to native plugins.
+struct ConfigurationSource {
+  void* self = nullptr;
+  /// Puts a copy of the values, an object, into `out`. 0, or the Errc.
+  std::int32_t (*read)(void* self, boost::json::value* out, ErrorSink sink) = nullptr;
+};
+
+// Set by a native plugin's entry; empty elsewhere.
+inline ConfigurationSource& ownConfiguration() noexcept {
+  static ConfigurationSource source;
+  return source;
 }
 
-/// Both are numbers. Integers are compared exactly, whatever their sign.
-inline std::partial_ordering compareNumbers(const boost::json::value& a, const boost::json::value& b) {
-  if (a.is_double() || b.is_double()) return a.to_number<double>() <=> b.to_number<double>();
-  const bool aNegative = a.is_int64() && a.get_int64() < 0, bNegative = b.is_int64() && b.get_int64() < 0;
-  if (aNegative != bNegative) return aNegative ? std::partial_ordering::less : std::partial_ordering::greater;
-  if (aNegative) return a.get_int64() <=> b.get_int64();
-  return a.to_number<std::uint64_t>() <=> b.to_number<std::uint64_t>();
-}
-
-inline bool hasType(const boost::json::value& value, ConfigurationType type) noexcept {
-  switch (type) {
-    case ConfigurationType::Boolean: return value.is_bool();
-    case ConfigurationType::Integer:
-      return value.is_int64() || value.is_uint64() ||
-             (value.is_double() && std::nearbyint(value.get_double()) == value.get_double());
-    case ConfigurationType::Number: return value.is_number();
-    case ConfigurationType::String: return value.is_string();
-    case ConfigurationType::Array: return value.is_array();
-    case ConfigurationType::Object: return value.is_object();
-  }
-  return false;
+inline Configuration readConfiguration(const ConfigurationSource& source) {
+  boost::json::value values;
+  if (!source.read || source.read(source.self, &values, {}) != 0 || !values.is_object()) return {};
+  return Configuration(std::move(values.get_object()));
 }
 
 }  // namespace detail
-
-/// Checks a value against its declaration.
-///
-/// @return nothing, or
-///   - Errc::InvalidArgument  saying what was expected and what came
-inline expected<void> checkConfigurationValue(const ConfigurationEntry& entry, const boost::json::value& value) {
-  const auto wrong = [](std::string text) { return Error(Errc::InvalidArgument, std::move(text)); };
-  const auto shown = [](const boost::json::value& v) { return boost::json::serialize(v); };
-  if (!detail::hasType(value, entry.type)) {
-    const bool fraction = entry.type == ConfigurationType::Integer && value.is_double();
-    return wrong("expected a value of type " + std::string(toString(entry.type)) + ", got " +
-                 (fraction ? shown(value) : std::string(detail::jsonKind(value))));
-  }
-  if (value.is_number()) {
-    if (entry.minimum && !(detail::compareNumbers(value, *entry.minimum) >= 0))
-      return wrong("expected at least " + shown(*entry.minimum) + ", got " + shown(value));
-    if (entry.maximum && !(detail::compareNumbers(value, *entry.maximum) <= 0))
-      return wrong("expected at most " + shown(*entry.maximum) + ", got " + shown(value));
-  }
-  if (entry.allowed.empty()) return {};
-  std::string choices;
-  for (const auto& choice : entry.allowed) {
-    if (choice == value) return {};
-    choices += (choices.empty() ? "" : ", ") + shown(choice);
-  }
-  return wrong("expected one of " + choices + ", got " + shown(value));
-}
 
 }  // namespace qtforge::inline QTFORGE_ABI

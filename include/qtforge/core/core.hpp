@@ -2,6 +2,7 @@
 // qtforge/core/core.hpp: plugins: what they are, how they are loaded, and their manager.
 
 #include <qtforge/core/configuration.hpp>
+#include <qtforge/core/configuration_entry.hpp>
 #include <qtforge/core/dependency_order.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/core/lifecycle.hpp>

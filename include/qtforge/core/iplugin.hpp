@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/core/iplugin.hpp: what a plugin is, with a default for everything, and the states it goes through.
 
+#include <qtforge/core/configuration.hpp>
 #include <qtforge/utils/error.hpp>
 #include <qtforge/utils/log.hpp>
 
@@ -18,6 +19,8 @@ enum class PluginState : int { Unloaded = 0, Loaded = 1, Initialized = 2, Active
   const auto index = static_cast<int>(state);
   return index < 0 || index > 4 ? "?" : names[index];
 }
+
+class LoadedPlugin;
 
 /// A plugin. Override what you need, often only `initialize`; the manager calls the hooks, one at a time and in the
 /// order of the states. What a hook throws is turned into its Error.
@@ -47,8 +50,27 @@ class IPlugin {
   /// `initialize` was called.
   virtual void cleanup() {}
 
+  /// Asked while the plugin is Initialized or Active, before its settings change: `config()` still gives those before.
+  /// Where this fails or throws nothing changes. In other states nobody is asked: `initialize` finds what is in force.
+  virtual expected<void> onConfigChanged(const Configuration& before, const Configuration& after) {
+    (void)before, (void)after;
+    return {};
+  }
+
   /// Whether the plugin works with this version of the plugin interface (qtforge::pluginApiVersion).
   [[nodiscard]] virtual bool isCompatible(std::string_view pluginApi) const { return !pluginApi.empty(); }
+
+  /// The settings in force, as the manifest declares them: `config().get<int>("timeout")`. In a native plugin also in
+  /// the constructor; a plugin that a loader of the host's own made has them once it is loaded, one that nobody manages
+  /// has none.
+  /// @par Thread safety  any thread.
+  [[nodiscard]] Configuration config() const {
+    return detail::readConfiguration(configuration_.read ? configuration_ : detail::ownConfiguration());
+  }
+
+ private:
+  friend class LoadedPlugin;
+  detail::ConfigurationSource configuration_;  // set by the manager, in its own binary
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI

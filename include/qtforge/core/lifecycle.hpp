@@ -11,14 +11,14 @@
 
 namespace qtforge::inline QTFORGE_ABI {
 
-/// What can be asked of a plugin. `Unload` is the last.
-enum class LifecycleStep : std::uint8_t { None, Initialize, Activate, Deactivate, Cleanup, Unload };
+/// What can be asked of a plugin. After `Unload` nothing can.
+enum class LifecycleStep : std::uint8_t { None, Initialize, Activate, Deactivate, Cleanup, Unload, Configure };
 
 /// What a step calls in the plugin, one or several of them.
 enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Cleanup };
 
 [[nodiscard]] inline std::string_view toString(LifecycleStep step) noexcept {
-  constexpr std::string_view names[] = {"nothing", "initialize", "activate", "deactivate", "cleanup", "unload"};
+  constexpr std::string_view names[] = {"nothing", "initialize", "activate", "deactivate", "cleanup", "unload", "configure"};
   return names[static_cast<std::size_t>(step)];
 }
 
@@ -36,6 +36,7 @@ enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Clea
 ///     Cleanup     Initialized, Active, Error  (deactivate if Active,) cleanup      Loaded
 ///                 Loaded                      none                                 Loaded
 ///     Unload      any but Unloaded            what Cleanup would call, if needed   Unloaded
+///     Configure   any but Unloaded            none: its winner asks the plugin     the same
 ///
 /// A hook that fails leads to Error, where Cleanup and Unload are possible. One step runs at a time: whoever wins
 /// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`.
@@ -73,7 +74,8 @@ class Lifecycle {
   [[nodiscard]] std::optional<LifecycleHook> next() const noexcept {
     const auto now = unpack(word_.load(std::memory_order_relaxed));
     switch (now.step) {
-      case LifecycleStep::None: return std::nullopt;
+      case LifecycleStep::None:
+      case LifecycleStep::Configure: return std::nullopt;
       case LifecycleStep::Initialize:
         if (now.state == PluginState::Loaded) return LifecycleHook::Initialize;
         return std::nullopt;
@@ -134,7 +136,8 @@ class Lifecycle {
       case LifecycleStep::Activate: return state == PluginState::Initialized;
       case LifecycleStep::Deactivate: return state == PluginState::Active;
       case LifecycleStep::Cleanup:
-      case LifecycleStep::Unload: return true;
+      case LifecycleStep::Unload:
+      case LifecycleStep::Configure: return true;
     }
     return false;
   }

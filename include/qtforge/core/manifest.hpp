@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/core/manifest.hpp: what a plugin says about itself in plugin.json, typed and checked.
 
-#include <qtforge/core/configuration.hpp>
+#include <qtforge/core/configuration_entry.hpp>
 #include <qtforge/core/detail/file.hpp>
 #include <qtforge/core/version.hpp>
 

@@ -5,8 +5,11 @@
 #include <qtforge/core/lifecycle.hpp>
 #include <qtforge/core/manifest.hpp>
 
+#include <boost/json/value.hpp>
+
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,6 +19,7 @@ namespace qtforge::inline QTFORGE_ABI {
 
 namespace detail {
 class Client;
+class ConfigurationStore;
 class ManagerCore;
 
 /// Marks that this thread runs hooks of a plugin, and which ones further out.
@@ -60,6 +64,34 @@ class LoadedPlugin {
   /// initialize(); when deactivating failed and the cleaning did not, the error comes and the state is Loaded.
   expected<void> cleanup() { return run(LifecycleStep::Cleanup); }
 
+  /// The settings in force: what the host set, else what the environment says (QTFORGE_<PLUGIN>_<KEY>, read when the
+  /// plugin was loaded), else the file of keepConfiguration, else the manifest's default. Known after the unload too.
+  [[nodiscard]] Configuration configuration() const;
+
+  /// Sets settings. What `values`, an object, does not name stays as it is; null takes a setting back to what it was
+  /// without the host. All values are taken or none.
+  ///
+  /// While the plugin is Initialized or Active it is asked, by its onConfigChanged (Python: on_config_changed), and may
+  /// refuse. In state Loaded and Error it is not: `initialize` finds the values.
+  /// @return nothing, or
+  ///   - Errc::ConfigurationInvalid  no such setting, or not a value for it: all that is wrong, with JSON pointers
+  ///   - Errc::HookFailed            the plugin refused, with its reason; nothing has changed
+  ///   - Errc::FileFailed            they cannot be kept in the file of keepConfiguration: nothing has changed unless
+  ///                                 the message says so
+  ///   - Errc::IllegalTransition     while a step or another change runs: also for a hook of the plugin itself
+  ///   - Errc::PluginUnloaded        the plugin is gone
+  /// @par Blocking  for the plugin's hook and the file.
+  expected<void> configure(const boost::json::value& values);
+
+  /// Sets what is in `file`, a JSON object, and from then on keeps there what the host sets: after each change the file
+  /// is replaced as a whole. A file that is not there is made with the first change, readable by its owner alone.
+  ///
+  /// @return nothing, or errors as configure(), and nothing has changed:
+  ///   - Errc::ConfigurationInvalid  what is in the file is no JSON object, or does not fit the settings; the file stays
+  ///   - Errc::FileFailed            it cannot be read. Later, for configure(): somebody else has changed it
+  /// @par Blocking  for the plugin's hook and the file.
+  expected<void> keepConfiguration(const std::filesystem::path& file);
+
  private:
   friend class detail::ManagerCore;
 
@@ -69,21 +101,17 @@ class LoadedPlugin {
     Error error;
   };
 
-  LoadedPlugin(Manifest manifest, detail::Client* client) : manifest_(std::move(manifest)), client_(client) {
-    name_ = manifest_.name;
-    version_ = manifest_.version.toString();
-    description_ = manifest_.description;
-    author_ = manifest_.author;
-    dependencies_ = manifest_.dependencies;
-    semantic_ = manifest_.version;
-  }
-
   // Defined in core/detail/loaded_plugin.hpp.
+  LoadedPlugin(Manifest manifest, detail::Client* client);
   expected<void> adopt(std::unique_ptr<IPlugin> plugin);
   expected<void> run(LifecycleStep step);
   expected<void> begin(LifecycleStep step);
   expected<void> runHooks(LifecycleStep step);
+  void endStep();
   expected<void> callHook(LifecycleHook hook);
+  template <class Prepare>
+  expected<void> change(Prepare&& prepare);
+  expected<void> offer(const Configuration& before, const Configuration& after);
   void destroy();
   void tell(const Event& event) const;
 
@@ -98,6 +126,7 @@ class LoadedPlugin {
   std::vector<Dependency> dependencies_;
   Version semantic_;  // for dependencies on it
   detail::Client* client_;
+  std::shared_ptr<detail::ConfigurationStore> configuration_;
   std::unique_ptr<IPlugin> plugin_;  // touched only by the winner of a step
   Lifecycle lifecycle_;
   std::atomic<const char*> doing_{""};  // the hook that runs, for reports

@@ -11,12 +11,14 @@
 namespace qtforge::inline QTFORGE_ABI {
 
 namespace detail {
-class Client;  // communication/detail/client.hpp
+class Client;              // communication/detail/client.hpp
+class ConfigurationStore;  // core/detail/configuration_store.hpp
 }
 
 /// What the manager gives to a plugin that is being loaded.
 struct LoadContext {
   detail::Client* client = nullptr;  ///< sender and owner on the bus of all that the plugin does; outlives the plugin
+  std::shared_ptr<const detail::ConfigurationStore> configuration = nullptr;  ///< the values of its settings
   std::filesystem::path dataFolder;  ///< for the plugin's own files, not made yet; empty where there is no place
 };
 

@@ -45,7 +45,7 @@ struct PluginReport {
 /// threads; a plugin that is stuck is named, left to itself, and the others go on. Ended from inside a handler or
 /// timer, the hooks run on that thread.
 /// What happens is published on `qtforge.plugins`: {"plugin", "event", "message", "traceback"} with the events loaded,
-/// initialized, activated, deactivated, cleaned, unloaded, error.
+/// initialized, activated, deactivated, cleaned, configured, unloaded, error.
 /// @par Thread safety  any thread, but for the destructor. No lock is held while plugin code runs.
 class PluginManager {
  public:
@@ -73,6 +73,7 @@ class PluginManager {
   ///   - Errc::NoLoader            no loader was added for what it is: the message says which
   ///   - Errc::DuplicatePlugin     the name, or the native library, is loaded already
   ///   - Errc::DependencyMissing, Errc::DependencyVersion  what it needs is not loaded, or in another version
+  ///   - Errc::ConfigurationInvalid  a variable QTFORGE_<PLUGIN>_<KEY> of the environment does not fit its setting
   ///   - Errc::PluginIncompatible  it refuses this version of the plugin interface
   ///   - Errc::HookFailed          its constructor threw
   ///   - Errc::ShuttingDown        the process or the manager is ending

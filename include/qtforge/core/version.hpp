@@ -168,7 +168,7 @@ struct Dependency {
   [[nodiscard]] std::string toString() const {
     const auto versions = range.toString();
     if (versions == "*") return name;
-    const bool op = std::string_view("<>=^~").find(versions.front()) != std::string_view::npos;
+    const bool op = std::string_view("<>=^~*").find(versions.front()) != std::string_view::npos;
     return name + (op ? " " : " = ") + versions;
   }
 };
@@ -197,7 +197,8 @@ inline expected<void> checkPluginName(std::string_view name) {
 }
 
 /// Splits "CorePlugin >= 1.0.0" into name and range; the name alone means any version. A blank with a digit behind it
-/// also begins the range ("Core 1.2"); a name of that form needs the object form of the manifest.
+/// also begins the range ("Core 1.2"); a name of that form, or one with `!` before a `=`, needs the object form of the
+/// manifest.
 ///
 /// @return the dependency, or
 ///   - Errc::InvalidArgument  with the text and what is wrong with its name or range
@@ -210,6 +211,8 @@ inline expected<void> checkPluginName(std::string_view name) {
   Dependency dependency;
   dependency.name = std::string(detail::trimmed(text.substr(0, end)));
   const auto where = [&] { return "dependency \"" + std::string(text.substr(0, 256)) + '"'; };
+  if (end > 0 && text[end - 1] == '!' && text.substr(end).starts_with('='))  // and no name that ends in '!'
+    return Error(Errc::InvalidArgument, where() + ": there is no \"!=\": say which versions will do");
   if (auto fine = checkPluginName(dependency.name); !fine) return fine.error().within(where());
   auto range = parseVersionRange(text.substr(end));
   if (!range) return range.error().within(where());

@@ -102,6 +102,17 @@ struct Bridge {
   /// @return True if that is so already, and perhaps no call comes; False
   PyObject* (*awaitMessage)(std::uint64_t receiver);
 
+  /// @return dict: the values in force of a plugin object's settings, also in its constructor; None for one that nobody
+  ///         manages
+  PyObject* (*pluginConfig)(PyObject* plugin);
+  /// @return dict: the same, for a plugin's number
+  PyObject* (*pluginConfiguration)(std::uint64_t plugin);
+  /// Sets settings: what `values`, a dict, does not name stays, None takes a value back. Waits, the GIL released, for the
+  /// plugin's answer. @return None
+  PyObject* (*pluginConfigure)(std::uint64_t plugin, PyObject* values);
+  /// Reads them from a file, and keeps there what is set from then on. Waits as pluginConfigure. @return None
+  PyObject* (*pluginKeepConfiguration)(std::uint64_t plugin, PyObject* path);
+
   /// Has `function` called without arguments on the plugin's lane after `seconds`, at least 0.001, or at that interval.
   /// @return int: the timer's number
   PyObject* (*startTimer)(PyObject* plugin, double seconds, PyObject* function, int repeat);

@@ -38,6 +38,7 @@ class PythonPluginLoader final : public IPluginLoader {
     context->folder = manifest.folder.string();
     context->dataFolder = load.dataFolder.string();
     context->client = load.client;
+    context->configuration = load.configuration;
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)
                                                      : &interpreter->sharedLane();
     auto texts = std::make_shared<detail::PluginTexts>();

@@ -63,6 +63,7 @@ enum class Errc : int {
   Cancelled = 42,               ///< by the one who asked
   FileFailed = 43,              ///< a file could not be opened, read or written: the message has path and reason
   RecordingInvalid = 44,        ///< not a recording of messages, or a broken one: the message has line and column
+  ConfigurationInvalid = 45,    ///< no such setting, or not a value for it: the message has the JSON pointer
 };
 
 namespace detail {
@@ -114,6 +115,7 @@ inline const char* errcText(Errc code) noexcept {
     case Errc::Cancelled: return "cancelled";
     case Errc::FileFailed: return "file failed";
     case Errc::RecordingInvalid: return "recording invalid";
+    case Errc::ConfigurationInvalid: return "configuration invalid";
   }
   return "unknown error";
 }

@@ -35,6 +35,10 @@ FUNCTIONS = [
     ("receive", (object_, number, ctypes.c_double, maybe)),
     ("try_receive", (object_, number, object_)),
     ("await_message", (object_, number)),
+    ("plugin_config", (object_, object_)),
+    ("plugin_configuration", (object_, number)),
+    ("plugin_configure", (object_, number, object_)),
+    ("plugin_keep_configuration", (object_, number, object_)),
 ]
 PROTOTYPES = [(name, ctypes.PYFUNCTYPE(*types)) for name, types in FUNCTIONS]
 
@@ -59,6 +63,8 @@ RESULTS = {
     "await_message": True,
     "plugin_state": 3,
     "plugin_load": 1,
+    "plugin_config": {"timeout": 30},
+    "plugin_configuration": {"timeout": 31},
     "plugin_info": {"name": "n", "version": "1", "description": "", "author": "", "state": 2, "object": None},
     "plugin_description": {"name": "told", "version": "2", "description": "", "author": "", "dependencies": []},
 }

@@ -34,10 +34,15 @@ class JsonReader {
     std::size_t offset = 0;         // of the problem
   };
 
-  static Result read(std::string_view text) {
+  /// Whether `$` objects stand for what json_writer.hpp says, or for themselves.
+  enum class Marks { Resolve, Keep };
+
+  explicit JsonReader(Marks marks) : marks_(marks) {}
+
+  static Result read(std::string_view text, Marks marks = Marks::Resolve) {
     boost::json::parse_options options;
     options.max_depth = deepestJson + 8;  // what is around a value
-    boost::json::basic_parser<JsonReader> parser(options);
+    boost::json::basic_parser<JsonReader> parser(options, marks);
     boost::system::error_code error;
     const auto end = parser.write_some(false, text.data(), text.size(), error);
     auto& reader = parser.handler();
@@ -92,6 +97,7 @@ class JsonReader {
   bool key() {
     auto& level = levels_.back();
     level.key = take();
+    if (marks_ == Marks::Keep) return true;
     if (level.key.starts_with("$$")) level.key.erase(0, 1);
     else if (level.key.starts_with('$')) level.marked = true;
     return true;
@@ -178,6 +184,7 @@ class JsonReader {
     return true;
   }
 
+  Marks marks_;
   std::vector<Level> levels_;
   std::string text_;
   boost::json::value root_;

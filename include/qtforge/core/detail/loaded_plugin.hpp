@@ -2,6 +2,7 @@
 // qtforge/core/detail/loaded_plugin.hpp: how a plugin's steps are carried out: hooks guarded, events told, the end.
 
 #include <qtforge/communication/detail/process_root.hpp>
+#include <qtforge/core/detail/configuration_store.hpp>
 #include <qtforge/core/plugin_handle.hpp>
 #include <qtforge/utils/log.hpp>
 
@@ -36,6 +37,18 @@ inline const Logger& pluginLogger() {
 
 }  // namespace detail
 
+inline LoadedPlugin::LoadedPlugin(Manifest manifest, detail::Client* client)
+    : manifest_(std::move(manifest)),
+      client_(client),
+      configuration_(std::make_shared<detail::ConfigurationStore>(manifest_.name, manifest_.configuration)) {
+  name_ = manifest_.name;
+  version_ = manifest_.version.toString();
+  description_ = manifest_.description;
+  author_ = manifest_.author;
+  dependencies_ = manifest_.dependencies;
+  semantic_ = manifest_.version;
+}
+
 /// Takes the plugin and asks it, once, for what it says of itself.
 ///
 /// @return nothing, or
@@ -44,6 +57,7 @@ inline const Logger& pluginLogger() {
 ///   - Errc::HookFailed          one of the functions threw
 inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
   plugin_ = std::move(plugin);
+  plugin_->configuration_ = configuration_->source();
   Error error;
   const auto asked = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
     const auto replace = [](std::string& text, std::string own) {
@@ -111,14 +125,61 @@ inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
     }
     doing_.store("");
   }
+  endStep();
+  for (const auto& event : events) tell(event);
+  if (first.code() != Errc::Ok) return first;
+  return {};
+}
+
+inline void LoadedPlugin::endStep() {
   {
     std::lock_guard lock(idleMutex_);
     lifecycle_.finish();
   }
   idle_.notify_all();
-  for (const auto& event : events) tell(event);
-  if (first.code() != Errc::Ok) return first;
-  return {};
+}
+
+inline Configuration LoadedPlugin::configuration() const { return configuration_->values(); }
+
+inline expected<void> LoadedPlugin::configure(const boost::json::value& values) {
+  return change([&] { return configuration_->prepare(values); });
+}
+
+inline expected<void> LoadedPlugin::keepConfiguration(const std::filesystem::path& file) {
+  return change([&] { return configuration_->prepareFile(file); });
+}
+
+template <class Prepare>
+expected<void> LoadedPlugin::change(Prepare&& prepare) {
+  if (auto begun = begin(LifecycleStep::Configure); !begun) return begun;
+  bool told = false;
+  Error error;
+  const auto failed = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
+    auto change = prepare();
+    if (!change) return change.error();
+    const bool differs = change->differs(), asked = state() == PluginState::Initialized || state() == PluginState::Active;
+    if (differs && asked)
+      if (auto taken = offer(change->before, change->after); !taken) return taken;
+    told = differs;
+    return configuration_->commit(std::move(*change));
+  });
+  endStep();
+  if (told) tell({"configured", {}});
+  if (failed == 0) return {};
+  return error.within("plugin '" + name_ + "'");
+}
+
+/// Asks the plugin whether it takes new settings.
+inline expected<void> LoadedPlugin::offer(const Configuration& before, const Configuration& after) {
+  const detail::HookScope inside(*this);
+  doing_.store("onConfigChanged");
+  Error error;
+  const auto failed = detail::guarded(detail::sinkInto(error), [&] { return plugin_->onConfigChanged(before, after); });
+  doing_.store("");
+  if (failed == 0) return {};
+  auto reason = error.message();
+  if (reason.empty()) reason = "it does not say why";
+  return Error(Errc::HookFailed, "it refuses the new settings: " + reason, error.pythonType(), error.traceback());
 }
 
 inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {

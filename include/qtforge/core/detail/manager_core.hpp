@@ -226,10 +226,11 @@ class ManagerCore {
   }
 
   static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder) {
+    if (auto read = plugin.configuration_->readEnvironment(); !read) return read;
     std::unique_ptr<IPlugin> made;
     Error error;
     const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
-      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, std::move(dataFolder)});
+      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, plugin.configuration_, std::move(dataFolder)});
       if (!loaded) return loaded.error();
       made = std::move(*loaded);
       if (!made) return Error(Errc::NotAPlugin, "its loader returned no plugin");

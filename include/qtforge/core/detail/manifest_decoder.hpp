@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/core/detail/manifest_decoder.hpp: JSON to Manifest; collects all that is wrong, each with its JSON pointer.
 
-#include <qtforge/core/detail/nearest_word.hpp>
+#include <qtforge/core/detail/configuration_decoder.hpp>
 #include <qtforge/core/manifest.hpp>
 
 #include <boost/json/array.hpp>
@@ -11,19 +11,21 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-class ManifestDecoder {
+class ManifestDecoder : public ConfigurationDecoder {
  public:
-  ManifestDecoder(std::filesystem::path file, Manifest& out) : file_(std::move(file)), out_(out) {}
+  ManifestDecoder(std::filesystem::path file, Manifest& out) : ConfigurationDecoder(std::move(file)), out_(out) {}
 
   void decode(const boost::json::value& root) {
     const auto* fields = object(root, "");
     if (!fields) return;
+    checkNumbers(root, "");
     for (const auto required : {"name", "version", "language", "entry_point"})
       if (!fields->contains(required)) wrong(std::string("/") + required, "required, but missing");
     read(*fields, "", "name", out_.name);
@@ -47,67 +49,15 @@ class ManifestDecoder {
     readStrings(*fields, "", "capabilities", out_.capabilities);
     readLane(*fields);
     readDependencies(*fields);
-    readConfiguration(*fields);
+    readConfiguration(*fields, out_.configuration);
     readPythonConfig(*fields);
     warnUnknown(*fields, "", std::array<std::string_view, 15>{
         "$schema", "name", "version", "description", "author", "license", "language", "entry_point", "main_class",
         "dependencies", "python_requirements", "capabilities", "configuration", "python_config", "lane"});
-  }
-
-  [[nodiscard]] expected<void> result() const {
-    if (problems_.empty()) return {};
-    return Error(Errc::ManifestInvalid, problems_);
+    out_.warnings = std::move(warnings_);
   }
 
  private:
-  using Object = boost::json::object;
-
-  static std::string pointer(std::string_view base, std::string_view key) {  // RFC 6901
-    std::string out(base);
-    out += '/';
-    for (const char c : key) c == '~' ? out += "~0" : c == '/' ? out += "~1" : out += c;
-    return out;
-  }
-
-  void wrong(const std::string& place, std::string_view reason) {
-    problems_ += (problems_.empty() ? "" : "; ") + file_.string() + ": " + (place.empty() ? "/" : place) + ": ";
-    problems_ += reason;
-  }
-  void mismatch(const std::string& place, std::string_view wanted, const boost::json::value& got) {
-    wrong(place, "expected " + std::string(wanted) + ", got " + std::string(jsonKind(got)));
-  }
-
-  const Object* object(const boost::json::value& value, const std::string& place) {
-    if (const auto* fields = value.if_object()) return fields;
-    mismatch(place, "an object", value);
-    return nullptr;
-  }
-
-  // Whether it is there and a string.
-  bool read(const Object& fields, std::string_view base, std::string_view key, std::string& to) {
-    const auto* value = fields.if_contains(key);
-    if (!value) return false;
-    const auto* text = value->if_string();
-    if (!text) {
-      mismatch(pointer(base, key), "a string", *value);
-      return false;
-    }
-    to.assign(text->data(), text->size());
-    return true;
-  }
-
-  void readStrings(const Object& fields, std::string_view base, std::string_view key, std::vector<std::string>& to) {
-    const auto* value = fields.if_contains(key);
-    if (!value) return;
-    const auto place = pointer(base, key);
-    const auto* items = value->if_array();
-    if (!items) return mismatch(place, "an array of strings", *value);
-    for (std::size_t i = 0; i < items->size(); ++i) {
-      if (const auto* text = (*items)[i].if_string()) to.emplace_back(text->data(), text->size());
-      else mismatch(place + '/' + std::to_string(i), "a string", (*items)[i]);
-    }
-  }
-
   void readLane(const Object& fields) {
     std::string lane;
     if (!read(fields, "", "lane", lane)) return;
@@ -120,12 +70,11 @@ class ManifestDecoder {
     if (!value) return;
     const auto* items = value->if_array();
     if (!items) return mismatch("/dependencies", "an array", *value);
+    std::set<std::string> named;
     for (std::size_t i = 0; i < items->size(); ++i) {
       const auto place = "/dependencies/" + std::to_string(i);
       if (auto dependency = readDependency((*items)[i], place)) {
-        const auto same = [&](const Dependency& other) { return other.name == dependency->name; };
-        if (std::any_of(out_.dependencies.begin(), out_.dependencies.end(), same))
-          wrong(place, "\"" + dependency->name + "\" is named twice");
+        if (!named.insert(dependency->name).second) wrong(place, "\"" + dependency->name + "\" is named twice");
         out_.dependencies.push_back(std::move(*dependency));
       }
     }
@@ -159,58 +108,6 @@ class ManifestDecoder {
     return dependency;
   }
 
-  void readConfiguration(const Object& fields) {
-    const auto* value = fields.if_contains("configuration");
-    const auto* entries = value ? object(*value, "/configuration") : nullptr;
-    if (!entries) return;
-    for (const auto& [key, declared] : *entries) {
-      const auto place = pointer("/configuration", key);
-      if (const auto* entry = object(declared, place)) out_.configuration[std::string(key)] = readEntry(*entry, place);
-    }
-  }
-
-  ConfigurationEntry readEntry(const Object& fields, const std::string& place) {
-    ConfigurationEntry entry;
-    constexpr auto types = "\"boolean\", \"integer\", \"number\", \"string\", \"array\" or \"object\"";
-    bool typed = false;
-    if (!fields.contains("type")) wrong(place + "/type", std::string("required, but missing: ") + types);
-    if (std::string name; read(fields, place, "type", name)) {
-      const auto type = parseConfigurationType(name);
-      typed = type.has_value();
-      if (type) entry.type = *type;
-      else wrong(place + "/type", std::string("expected ") + types + ", got \"" + name + '"');
-    }
-    read(fields, place, "description", entry.description);
-    const bool numeric = entry.type == ConfigurationType::Integer || entry.type == ConfigurationType::Number;
-    for (const bool upper : {false, true}) {
-      const std::string_view key = upper ? "maximum" : "minimum";
-      const auto* bound = fields.if_contains(key);
-      if (!bound) continue;
-      if (!bound->is_number()) mismatch(pointer(place, key), "a number", *bound);
-      else if (typed && !numeric) wrong(pointer(place, key), "only numbers have one");
-      else (upper ? entry.maximum : entry.minimum) = *bound;
-    }
-    if (entry.minimum && entry.maximum && !(compareNumbers(*entry.minimum, *entry.maximum) <= 0))
-      wrong(place + "/minimum", "expected no more than the maximum");
-    if (const auto* choices = fields.if_contains("enum")) {
-      if (!choices->is_array() || choices->get_array().empty())
-        mismatch(place + "/enum", "an array with at least one value", *choices);
-      else entry.allowed.assign(choices->get_array().begin(), choices->get_array().end());
-      for (std::size_t i = 0; typed && i < entry.allowed.size(); ++i)
-        if (!hasType(entry.allowed[i], entry.type))
-          mismatch(place + "/enum/" + std::to_string(i), "a value of type " + std::string(toString(entry.type)),
-                   entry.allowed[i]);
-    }
-    if (const auto* value = fields.if_contains("default")) {
-      entry.defaultValue = *value;
-      if (auto fine = checkConfigurationValue(entry, *value); typed && !fine)
-        wrong(place + "/default", fine.error().message());
-    }
-    warnUnknown(fields, place, std::array<std::string_view, 8>{"type", "default", "description", "minimum", "maximum",
-                                                               "enum", "pattern", "items"});
-    return entry;
-  }
-
   void readPythonConfig(const Object& fields) {
     const auto* value = fields.if_contains("python_config");
     const auto* config = value ? object(*value, "/python_config") : nullptr;
@@ -237,18 +134,7 @@ class ManifestDecoder {
         "interpreter", "virtual_env", "sys_path_additions", "environment_variables"});
   }
 
-  void warnUnknown(const Object& fields, std::string_view base, std::span<const std::string_view> known) {
-    for (const auto& [key, value] : fields) {
-      if (std::find(known.begin(), known.end(), std::string_view(key)) != known.end()) continue;
-      auto text = file_.string() + ": " + pointer(base, key) + ": unknown field, ignored";
-      if (const auto nearest = nearestWord(key, known)) text += "; did you mean \"" + std::string(*nearest) + "\"?";
-      out_.warnings.push_back(std::move(text));
-    }
-  }
-
-  std::filesystem::path file_;
   Manifest& out_;
-  std::string problems_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/core/detail/native_plugin.hpp: a plugin in a shared object, called through its table, as an IPlugin.
 
+#include <qtforge/core/detail/configuration_store.hpp>
 #include <qtforge/core/detail/elf_note.hpp>
 #include <qtforge/core/detail/library.hpp>
 #include <qtforge/core/detail/plugin_table.hpp>
@@ -25,7 +26,7 @@ class NativePlugin final : public IPlugin {
     own.client = context.client;
     auto library = Library::open(file, path, own);
     if (!library) return library.error();
-    std::unique_ptr<NativePlugin> plugin(new NativePlugin(*library));
+    std::unique_ptr<NativePlugin> plugin(new NativePlugin(*library, context.configuration));
     if (auto made = plugin->make(path.string()); !made) return made.error();
     return std::unique_ptr<IPlugin>(std::move(plugin));
   }
@@ -48,24 +49,36 @@ class NativePlugin final : public IPlugin {
     if (auto done = call(PluginHook::Cleanup); !done) throw Exception(done.error());
   }
 
+  expected<void> onConfigChanged(const Configuration& before, const Configuration& after) override {
+    constexpr auto needed = offsetof(PluginTable, configChanged) + sizeof(table_->configChanged);
+    if (table_->size < needed || !table_->configChanged) return {};  // built before it could be asked
+    Error error;
+    if (table_->configChanged(plugin_, &before.values(), &after.values(), sinkInto(error)) != 0) return error;
+    return {};
+  }
+
   [[nodiscard]] bool isCompatible(std::string_view pluginApi) const override {
     return table_->compatible(plugin_, pluginApi);
   }
 
  private:
-  explicit NativePlugin(Library* library) : library_(library) {}
+  NativePlugin(Library* library, std::shared_ptr<const ConfigurationStore> configuration)
+      : library_(library), configuration_(std::move(configuration)) {}
 
   expected<void> make(const std::string& path) {
     const auto entry = reinterpret_cast<PluginEntry>(library_->symbol(pluginEntryName));
     if (!entry)
       return Error(Errc::NotAPlugin, "'" + path + "': " + pluginEntryName + " is not in its dynamic symbol table");
-    const PluginHost host{1, sizeof(PluginHost), &library_->root(), library_};
+    PluginHost host{1, sizeof(PluginHost), &library_->root(), library_};
+    if (configuration_) host.configuration = configuration_->source();
+    constexpr auto needed = offsetof(PluginTable, configChanged);
     table_ = entry(&host);
-    if (!table_ || table_->version != 1 || table_->size < sizeof(PluginTable))
+    if (!table_ || table_->version != 1 || table_->size < needed)
       return Error(Errc::AbiMismatch, "'" + path + "': its entry hands over a table of version " +
                                           std::to_string(table_ ? table_->version : 0) + " and size " +
                                           std::to_string(table_ ? table_->size : 0) +
-                                          ", this program knows version 1 of " + std::to_string(sizeof(PluginTable)));
+                                          ", this program knows version 1 of at least " +
+                                          std::to_string(needed));
     Error error;
     plugin_ = table_->create(sinkInto(error));
     if (!plugin_) return failed("constructor", error);
@@ -95,6 +108,7 @@ class NativePlugin final : public IPlugin {
   }
 
   Library* library_;
+  std::shared_ptr<const ConfigurationStore> configuration_;
   const PluginTable* table_ = nullptr;
   void* plugin_ = nullptr;
   std::array<std::string, 4> texts_;

@@ -2,7 +2,10 @@
 // qtforge/core/detail/plugin_table.hpp: what a native plugin hands to the host, and the name of its one export.
 
 #include <qtforge/communication/buffer.hpp>
+#include <qtforge/core/configuration.hpp>
 #include <qtforge/utils/detail/root.hpp>
+
+#include <cstddef>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
@@ -21,6 +24,9 @@ struct PluginTable {
   std::int32_t (*describe)(void* plugin, void* taker, void (*take)(void* taker, std::int32_t which, Text text),
                            ErrorSink sink) = nullptr;
   bool (*compatible)(void* plugin, Text pluginApi) = nullptr;
+  /// Asks whether it takes the settings of `after` instead of those of `before`. Called with a size that covers it.
+  std::int32_t (*configChanged)(void* plugin, const boost::json::object* before, const boost::json::object* after,
+                                ErrorSink sink) = nullptr;
 };
 
 /// What the host gives to a plugin's entry. Append-only.
@@ -29,7 +35,15 @@ struct PluginHost {
   std::uint32_t size = sizeof(PluginHost);
   Root* root = nullptr;    // this plugin's own: it must outlive the library
   Lease* lease = nullptr;  // on the plugin's library
+  ConfigurationSource configuration = {};  // the plugin's settings; valid until it is destroyed
 };
+
+/// In a plugin: takes over what the host gives, which may be older than the plugin.
+inline void takeHost(const PluginHost& host) noexcept {
+  ownLease() = host.lease;
+  constexpr auto needed = offsetof(PluginHost, configuration) + sizeof(host.configuration);
+  ownConfiguration() = host.size >= needed ? host.configuration : ConfigurationSource();
+}
 
 using PluginEntry = const PluginTable* (*)(const PluginHost* host);
 

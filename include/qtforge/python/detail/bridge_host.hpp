@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/detail/bridge_host.hpp: fills the bridge's table, for a host's capsule or for an extension on its own.
 
+#include <qtforge/python/detail/bridge_configuration.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/bridge_receiver.hpp>
 #include <qtforge/python/detail/executor.hpp>
@@ -52,6 +53,10 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgeReceive>::call,
                                 &Guarded<&bridgeTryReceive>::call,
                                 &Guarded<&bridgeAwaitMessage>::call,
+                                &Guarded<&bridgePluginConfig>::call,
+                                &Guarded<&bridgePluginConfiguration>::call,
+                                &Guarded<&bridgePluginConfigure>::call,
+                                &Guarded<&bridgePluginKeepConfiguration>::call,
                                 &Guarded<&bridgeStartTimer>::call,
                                 &Guarded<&bridgeStopTimer>::call};
   return table;

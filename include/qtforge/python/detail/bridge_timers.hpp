@@ -10,14 +10,6 @@
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
-/// The context of a plugin object that a manager has, or is making or unloading on this thread; else null.
-inline std::shared_ptr<PluginContext> contextOf(PyObject* plugin) {
-  if (auto known = Interpreter::find()->pluginOf(plugin)) return known;
-  auto* current = PluginScope::current();
-  const bool its = current && (!current->object.get() || current->object.get() == plugin);
-  return its ? current->shared_from_this() : nullptr;
-}
-
 /// One timer: owned by the runtime's, whose tick it is, and by calls of it that are on their way.
 class PythonTimer : public std::enable_shared_from_this<PythonTimer> {
  public:

@@ -7,6 +7,10 @@
 #include <future>
 #include <map>
 
+namespace qtforge::inline QTFORGE_ABI::detail {
+class ConfigurationStore;  // core/detail/configuration_store.hpp
+}
+
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 /// What a plugin says of itself; what it leaves to its manifest is empty when it comes from the plugin.
@@ -23,6 +27,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
   std::string folder, dataFolder;  // absolute; the second may be empty
   qtforge::detail::Client* client = nullptr;
+  std::shared_ptr<const qtforge::detail::ConfigurationStore> configuration;
   Lane* lane = nullptr;
   std::atomic<int> state{1};  // PluginState, for Python's IPlugin.state()
   SharedRef object;           // the plugin; set once, before it is shared
@@ -205,5 +210,13 @@ for stream in (sys.stdout, sys.stderr):
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::map<PyObject*, std::shared_ptr<PluginContext>> plugins_;
 };
+
+/// The context of a plugin object that a manager has, or is making or unloading on this thread; else null.
+inline std::shared_ptr<PluginContext> contextOf(PyObject* plugin) {
+  if (auto known = Interpreter::find()->pluginOf(plugin)) return known;
+  auto* current = PluginScope::current();
+  const bool its = current && (!current->object.get() || current->object.get() == plugin);
+  return its ? current->shared_from_this() : nullptr;
+}
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail

@@ -70,6 +70,16 @@ class PythonPlugin final : public IPlugin {
     if (!done) throw Exception(done.error());
   }
 
+  expected<void> onConfigChanged(const Configuration& before, const Configuration& after) override {
+    return onLane("on_config_changed", [before, after](PyObject* plugin, const Gil& gil) -> expected<void> {
+      const Ref old = objectToPython(before.values(), gil), now = objectToPython(after.values(), gil);
+      if (!old || !now) return takePythonError("its settings", gil);
+      return judge(Ref::steal(orStay([&] {
+        return PyObject_CallMethod(plugin, "on_config_changed", "OO", old.get(), now.get());
+      })), gil);
+    });
+  }
+
   bool isCompatible(std::string_view pluginApi) const override {
     auto fits = std::make_shared<bool>(false);  // the step may outlive this call
     auto done = onLane("is_compatible", [fits, api = std::string(pluginApi)](PyObject* plugin, const Gil& gil) -> expected<void> {
@@ -99,7 +109,8 @@ class PythonPlugin final : public IPlugin {
   expected<void> hook(const char* method, PluginState after, const char* before = nullptr, const char* behind = nullptr) {
     auto done = onLane(method, [=](PyObject* plugin, const Gil& gil) -> expected<void> {
       if (auto told = tellAuthor(before, plugin, gil); !told) return told;
-      if (auto called = callHook(plugin, method, gil); !called) return called;
+      auto called = judge(Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); })), gil);
+      if (!called) return called;
       return tellAuthor(behind, plugin, gil);
     });
     context_->state.store(static_cast<int>(done ? after : PluginState::Error));
@@ -112,9 +123,8 @@ class PythonPlugin final : public IPlugin {
     return done ? expected<void>() : takePythonError("raised", gil);
   }
 
-  // None and what counts as true mean success.
-  static expected<void> callHook(PyObject* plugin, const char* method, const Gil& gil) {
-    const Ref result = Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); }));
+  // What a hook's result means: None and what counts as true are success.
+  static expected<void> judge(const Ref& result, const Gil& gil) {
     if (!result) return takePythonError("raised", gil);
     if (PyCoro_CheckExact(result.get())) {
       const Ref closed = Ref::steal(PyObject_CallMethod(result.get(), "close", nullptr));
