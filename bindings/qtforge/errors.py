@@ -58,6 +58,8 @@ class ErrorCode(enum.IntEnum):
     CANCELLED = 42
     FILE_FAILED = 43
     RECORDING_INVALID = 44
+    INTERFACE_MISSING = 45
+    INTERFACE_MISMATCH = 46
 
 
 class Error(Exception):
@@ -108,6 +110,7 @@ class PluginError(Error):
     """A plugin could not be loaded or did not do a step. Plugins may raise it themselves."""
 
 
+_INTERFACE_CODES = frozenset({ErrorCode.INTERFACE_MISSING, ErrorCode.INTERFACE_MISMATCH})
 _TOPIC_CODES = frozenset({ErrorCode.INVALID_TOPIC, ErrorCode.INVALID_PATTERN, ErrorCode.RESERVED_TOPIC})
 
 
@@ -118,7 +121,7 @@ def _class_of(code: ErrorCode) -> type[Error]:
         return Timeout
     if ErrorCode.OVERFLOW <= code <= ErrorCode.PAYLOAD_MISMATCH or code is ErrorCode.NO_RESPONDER:
         return BusError
-    if ErrorCode.MANIFEST_NOT_FOUND <= code <= ErrorCode.NO_LOADER:
+    if ErrorCode.MANIFEST_NOT_FOUND <= code <= ErrorCode.NO_LOADER or code in _INTERFACE_CODES:
         return PluginError
     return Error
 

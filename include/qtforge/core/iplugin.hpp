@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/core/iplugin.hpp: what a plugin is, with a default for everything, and the states it goes through.
 
+#include <qtforge/core/detail/interface_info.hpp>
 #include <qtforge/utils/error.hpp>
 #include <qtforge/utils/log.hpp>
 
@@ -17,6 +18,10 @@ enum class PluginState : int { Unloaded = 0, Loaded = 1, Initialized = 2, Active
   constexpr std::string_view names[] = {"Unloaded", "Loaded", "Initialized", "Active", "Error"};
   const auto index = static_cast<int>(state);
   return index < 0 || index > 4 ? "?" : names[index];
+}
+
+namespace detail {
+struct InterfaceQuestion;
 }
 
 /// A plugin. Override what you need, often only `initialize`; the manager calls the hooks, one at a time and in the
@@ -49,6 +54,25 @@ class IPlugin {
 
   /// Whether the plugin works with this version of the plugin interface (qtforge::pluginApiVersion).
   [[nodiscard]] virtual bool isCompatible(std::string_view pluginApi) const { return !pluginApi.empty(); }
+
+ private:
+  friend struct detail::InterfaceQuestion;
+  /// How to call the interface. For Implements, and for loaders of other languages; valid as long as the plugin. Any
+  /// thread, several at once.
+  ///
+  /// @return the implementation, or
+  ///   - Errc::InterfaceMissing   it does not implement it
+  ///   - Errc::InterfaceMismatch  with other methods: the message names them
+  virtual expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted) {
+    return detail::interfaceMissing(wanted);
+  }
+};
+
+/// Asks a plugin for its implementation of an interface.
+struct detail::InterfaceQuestion {
+  static expected<Implementation> ask(IPlugin& plugin, const InterfaceInfo& wanted) {
+    return plugin.implementation(wanted);
+  }
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI

@@ -63,6 +63,8 @@ enum class Errc : int {
   Cancelled = 42,               ///< by the one who asked
   FileFailed = 43,              ///< a file could not be opened, read or written: the message has path and reason
   RecordingInvalid = 44,        ///< not a recording of messages, or a broken one: the message has line and column
+  InterfaceMissing = 45,        ///< the plugin does not implement the interface that was asked for
+  InterfaceMismatch = 46,       ///< it does, with other methods: the message names those that differ
 };
 
 namespace detail {
@@ -114,6 +116,8 @@ inline const char* errcText(Errc code) noexcept {
     case Errc::Cancelled: return "cancelled";
     case Errc::FileFailed: return "file failed";
     case Errc::RecordingInvalid: return "recording invalid";
+    case Errc::InterfaceMissing: return "interface missing";
+    case Errc::InterfaceMismatch: return "interface mismatch";
   }
   return "unknown error";
 }

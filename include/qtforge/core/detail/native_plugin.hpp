@@ -61,11 +61,11 @@ class NativePlugin final : public IPlugin {
       return Error(Errc::NotAPlugin, "'" + path + "': " + pluginEntryName + " is not in its dynamic symbol table");
     const PluginHost host{1, sizeof(PluginHost), &library_->root(), library_};
     table_ = entry(&host);
-    if (!table_ || table_->version != 1 || table_->size < sizeof(PluginTable))
+    if (!table_ || table_->version != 1 || table_->size < leastPluginTable)
       return Error(Errc::AbiMismatch, "'" + path + "': its entry hands over a table of version " +
                                           std::to_string(table_ ? table_->version : 0) + " and size " +
                                           std::to_string(table_ ? table_->size : 0) +
-                                          ", this program knows version 1 of " + std::to_string(sizeof(PluginTable)));
+                                          ", this program knows version 1 of at least " + std::to_string(leastPluginTable));
     Error error;
     plugin_ = table_->create(sinkInto(error));
     if (!plugin_) return failed("constructor", error);
@@ -92,6 +92,15 @@ class NativePlugin final : public IPlugin {
     Error error;
     if (table_->hook(plugin_, static_cast<std::int32_t>(hook), sinkInto(error)) != 0) return error;
     return {};
+  }
+
+  expected<Implementation> implementation(const InterfaceInfo& wanted) override {
+    constexpr auto end = offsetof(PluginTable, implementation) + sizeof(table_->implementation);
+    if (table_->size < end || !table_->implementation) return interfaceMissing(wanted);
+    Implementation found;
+    Error error;
+    if (table_->implementation(plugin_, &wanted, &found, sinkInto(error)) != 0) return error;
+    return found;
   }
 
   Library* library_;

@@ -2,7 +2,10 @@
 // qtforge/core/detail/plugin_table.hpp: what a native plugin hands to the host, and the name of its one export.
 
 #include <qtforge/communication/buffer.hpp>
+#include <qtforge/core/detail/interface_info.hpp>
 #include <qtforge/utils/detail/root.hpp>
+
+#include <cstddef>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
@@ -21,7 +24,11 @@ struct PluginTable {
   std::int32_t (*describe)(void* plugin, void* taker, void (*take)(void* taker, std::int32_t which, Text text),
                            ErrorSink sink) = nullptr;
   bool (*compatible)(void* plugin, Text pluginApi) = nullptr;
+  std::int32_t (*implementation)(void* plugin, const InterfaceInfo* wanted, Implementation* out, ErrorSink sink) = nullptr;
 };
+
+/// What every plugin's table has.
+inline constexpr std::size_t leastPluginTable = offsetof(PluginTable, implementation);
 
 /// What the host gives to a plugin's entry. Append-only.
 struct PluginHost {
