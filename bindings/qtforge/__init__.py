@@ -5,6 +5,7 @@ talks to that application; in plain Python it is its own host.
 """
 
 from qtforge import communication, core, errors, logger, plugin, utils
+from qtforge._interfaces import on_lane
 from qtforge._qtforge import __version__
 from qtforge.communication import BinaryMessage, Message, MessageBus, Receiver, Subscription
 from qtforge.core import IPlugin, PluginState
@@ -33,6 +34,7 @@ __all__ = [
     "errors",
     "load",
     "logger",
+    "on_lane",
     "plugin",
     "set_debug_mode",
     "utils",

@@ -35,6 +35,7 @@ class PythonPluginLoader final : public IPluginLoader {
     auto context = std::make_shared<detail::PluginContext>();
     context->name = manifest.name;
     context->texts = textsOf(manifest);
+    context->interfaces = manifest.interfaces;
     context->client = load.client;
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)
                                                      : &interpreter->sharedLane();

@@ -21,6 +21,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
 
   std::string name;  // the manifest's
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
+  std::vector<std::string> interfaces;  // that the manifest declares
   qtforge::detail::Client* client = nullptr;
   Lane* lane = nullptr;
   std::atomic<int> state{1};  // PluginState, for Python's IPlugin.state()
