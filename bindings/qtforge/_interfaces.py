@@ -90,7 +90,7 @@ def _problems(
         return [f"{name}{signature} cannot be called as {wanted}: {error}"]
     try:
         hints = typing.get_type_hints(method)
-    except Exception:  # names that exist for type checkers only
+    except Exception:  # noqa: BLE001  what is annotated may be any expression, of names that only type checkers know
         return []
     problems = []
     for parameter, given in bound.arguments.items():
@@ -98,7 +98,9 @@ def _problems(
         for index in given if isinstance(given, tuple) else (given,):
             type_ = parameters[index][1]
             if not _takes(annotation, type_):
-                problems.append(f"{name}: parameter {parameter}: {_shown(annotation)} is annotated, {_named(type_)} comes")
+                problems.append(
+                    f"{name}: parameter {parameter}: {_shown(annotation)} is annotated, {_named(type_)} comes"
+                )
     if not _gives(hints.get("return", Any), result):
         problems.append(f"{name}: {_shown(hints['return'])} is annotated as result, {_named(result)} is wanted")
     return problems

@@ -50,7 +50,10 @@ class Meeting {
 /// A plugin of this program: whatever a test wants to happen in meet() does.
 class CounterPlugin : public Implements<CounterPlugin, Counter> {
  public:
-  ~CounterPlugin() override { alive = false; }
+  ~CounterPlugin() override {
+    alive = false;
+    alive.notify_all();
+  }
 
   int add(int amount) { return count_ += amount; }
   void meet() {
@@ -261,21 +264,22 @@ BOOST_AUTO_TEST_CASE(handle_that_outlives_its_manager_returns_PluginUnloaded) {
 BOOST_AUTO_TEST_CASE(unload_waits_for_a_call_that_runs_on_another_thread) {
   WithCounter with;
   Meeting inside, leave;
+  std::atomic<bool> untouched{false};
   CounterPlugin::onMeet = [&] {
     inside.arrive();
     leave.wait();
-    BOOST_TEST(CounterPlugin::alive);
-    BOOST_TEST(!CounterPlugin::cleaned);
+    untouched = CounterPlugin::alive && !CounterPlugin::cleaned;
   };
-  std::thread caller([&] { BOOST_TEST(with.counter.call<"meet">().has_value()); });
+  auto called = std::async(std::launch::async, [&] { return with.counter.call<"meet">(); });
   BOOST_REQUIRE(inside.wait());
   auto unloaded = std::async(std::launch::async, [&] { return with.manager.unloadPlugin("counter"); });
   while (with.counter.call<"add">(1)) std::this_thread::yield();  // until the gate is closed
   leave.arrive();
   BOOST_TEST(unloaded.get().has_value());
+  BOOST_TEST(called.get().has_value());
+  BOOST_TEST(untouched);
   BOOST_TEST(CounterPlugin::cleaned);
   BOOST_TEST(!CounterPlugin::alive);
-  caller.join();
 }
 
 BOOST_AUTO_TEST_CASE(unload_that_waits_in_vain_names_who_is_stuck_and_leaves_the_plugin_as_it_was) {
@@ -285,7 +289,7 @@ BOOST_AUTO_TEST_CASE(unload_that_waits_in_vain_names_who_is_stuck_and_leaves_the
     inside.arrive();
     leave.wait();
   };
-  std::thread caller([&] { BOOST_TEST(with.counter.call<"meet">().has_value()); });
+  auto called = std::async(std::launch::async, [&] { return with.counter.call<"meet">(); });
   BOOST_REQUIRE(inside.wait());
   auto guard = with.counter.lock().value();
   const auto refused = with.manager.unloadPlugin("counter");
@@ -297,7 +301,7 @@ BOOST_AUTO_TEST_CASE(unload_that_waits_in_vain_names_who_is_stuck_and_leaves_the
   BOOST_TEST(with.counter.call<"add">(1).value() == 1);
   BOOST_TEST(with.manager.find("counter").has_value());
   leave.arrive();
-  caller.join();
+  BOOST_TEST(called.get().has_value());
   { const auto ended = std::move(guard); }
   BOOST_TEST(with.manager.unloadPlugin("counter").has_value());
 }
@@ -337,7 +341,8 @@ BOOST_AUTO_TEST_CASE(method_may_call_the_same_plugin_again_deeper_than_there_are
 
 BOOST_AUTO_TEST_CASE(manager_that_ends_leaves_a_plugin_that_is_called_behind_until_the_call_ends) {
   Meeting inside, leave;
-  std::thread caller;
+  std::atomic<bool> untouched{false};
+  std::future<expected<void>> called;
   InterfaceHandle<Counter> counter;
   {
     WithCounter with(std::chrono::milliseconds(50));
@@ -345,16 +350,17 @@ BOOST_AUTO_TEST_CASE(manager_that_ends_leaves_a_plugin_that_is_called_behind_unt
     CounterPlugin::onMeet = [&] {
       inside.arrive();
       leave.wait();
-      BOOST_TEST(CounterPlugin::alive);
+      untouched = CounterPlugin::alive && !CounterPlugin::cleaned;
     };
-    caller = std::thread([&] { BOOST_TEST(counter.call<"meet">().has_value()); });
+    called = std::async(std::launch::async, [&] { return counter.call<"meet">(); });
     BOOST_REQUIRE(inside.wait());
   }
   BOOST_TEST(CounterPlugin::alive);
   BOOST_TEST((counter.call<"add">(1).error() == Errc::PluginUnloaded));
   leave.arrive();
-  caller.join();
-  for (int i = 0; i < 2000 && CounterPlugin::alive; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  BOOST_TEST(called.get().has_value());
+  BOOST_TEST(untouched);
+  CounterPlugin::alive.wait(true);
   BOOST_TEST(CounterPlugin::cleaned);
   BOOST_TEST(!CounterPlugin::alive);
 }

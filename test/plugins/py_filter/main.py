@@ -5,15 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
 
 import qtforge
 from qtforge.core import IPlugin
 
 
 class Plugin(IPlugin):
-    odd: Any = None  # what the next call of a method returns instead
-
     def apply(self, image: qtforge.BinaryMessage, amount: float) -> qtforge.BinaryMessage:
         data = bytes(int(byte * amount) for byte in image.data)
         return qtforge.BinaryMessage(data, image.content_type, image.dtype, image.shape)
@@ -45,7 +42,7 @@ class Plugin(IPlugin):
     def length(self, value):
         return len(value.encode())
 
-    def maybe(self, value: Optional[int]) -> Optional[int]:
+    def maybe(self, value: int | None) -> int | None:
         return value
 
     def list(self, value: Sequence[Sequence[float]]):
