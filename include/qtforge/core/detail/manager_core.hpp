@@ -300,13 +300,15 @@ class ManagerCore {
       return true;
     }
     const auto work = [plugin, patience] {
-      plugin->calls_.close();
-      // On a thread of its own it waits for callers as for hooks that are stuck: whenever they end, the plugin goes.
-      const auto limit = isInsideCallback() ? std::optional(patience) : std::nullopt;
-      if (!plugin->calls_.waitEmpty(limit)) return;
       for (;;) {
         const auto begun = plugin->begin(LifecycleStep::Unload);
-        if (begun) return (void)plugin->runHooks(LifecycleStep::Unload);
+        if (begun) {
+          plugin->calls_.close();
+          // On a thread of its own it waits for callers as for hooks that are stuck: whenever they end, the plugin goes.
+          const auto limit = isInsideCallback() ? std::optional(patience) : std::nullopt;
+          if (!plugin->calls_.waitEmpty(limit)) return plugin->abandon();
+          return (void)plugin->runHooks(LifecycleStep::Unload);
+        }
         if (begun.error() == Errc::PluginUnloaded || !plugin->waitIdle(patience)) return;
       }
     };
