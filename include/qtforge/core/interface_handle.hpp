@@ -23,8 +23,7 @@ class InterfaceGuard {
   template <FixedString Name, class... Arguments>
     requires detail::CallableMethod<I, Name, Arguments...>
   auto call(Arguments&&... arguments) const -> expected<detail::ResultOf<I, Name>> {
-    return detail::told(detail::callThunk<I, Name>(methods_, self_, std::forward<Arguments>(arguments)...),
-                        plugin_->name(), detail::MethodNamed<I, Name>::name);
+    return detail::callThunk<I, Name>(methods_, self_, plugin_->name(), std::forward<Arguments>(arguments)...);
   }
 
   [[nodiscard]] const InterfaceGuard* operator->() const noexcept { return this; }
@@ -68,8 +67,7 @@ class InterfaceHandle {
     if (!plugin_) return detail::pointsToNothing(I::name);
     const detail::CallGate::Pin pin(plugin_->calls_, detail::callSite<I, Name>);
     if (!pin) return detail::isUnloaded(plugin_->name(), detail::MethodNamed<I, Name>::name);
-    return detail::told(detail::callThunk<I, Name>(methods_, self_, std::forward<Arguments>(arguments)...),
-                        plugin_->name(), detail::MethodNamed<I, Name>::name);
+    return detail::callThunk<I, Name>(methods_, self_, plugin_->name(), std::forward<Arguments>(arguments)...);
   }
 
   /// Keeps the plugin loaded for several calls.

@@ -39,13 +39,36 @@ inline Error pointsToNothing(std::string_view interface) {
   return Error(Errc::PluginUnloaded, "a handle of \"" + std::string(interface) + "\" that points to no plugin was used");
 }
 
-/// Says in a failure whose method it was.
-template <class R>
-expected<R> told(expected<R>&& result, std::string_view plugin, std::string_view method) {
-  if (result) [[likely]]
-    return std::move(result);
-  return result.error().within("plugin '" + std::string(plugin) + "': " + std::string(method) + "()");
-}
+/// Room for the error of a call: on the way that most calls go nothing is made and nothing ends.
+class FailureRoom {
+ public:
+  FailureRoom() noexcept {}
+  FailureRoom(const FailureRoom&) = delete;
+  FailureRoom& operator=(const FailureRoom&) = delete;
+  ~FailureRoom() {}
+
+  [[nodiscard]] ErrorSink sink() noexcept {
+    return {this, [](void* self, std::int32_t code, Text message, Text type, Text traceback) {
+              auto& room = *static_cast<FailureRoom*>(self);
+              Error told;
+              const auto into = sinkInto(told);
+              into.set(into.self, code, message, type, traceback);
+              new (&room.error_) Error(std::move(told));
+            }};
+  }
+
+  /// Of a call that failed: its error, with whose method it was. Once.
+  [[nodiscard, gnu::cold, gnu::noinline]] Error take(std::string_view plugin, std::string_view method) {
+    const Error error(std::move(error_));
+    std::destroy_at(&error_);
+    return error.within("plugin '" + std::string(plugin) + "': " + std::string(method) + "()");
+  }
+
+ private:
+  union {
+    Error error_;
+  };
+};
 
 /// A parameter's value: what was given if it is of its type, else made of it.
 template <class P, class Argument>
@@ -76,18 +99,19 @@ struct ThunkCall;
 template <class R, class... P>
 struct ThunkCall<R(P...)> {
   template <class... Arguments>
-  static expected<R> call(AnyThunk thunk, void* self, Arguments&&... arguments) {
+  static expected<R> call(AnyThunk thunk, void* self, const std::string& plugin, std::string_view method,
+                          Arguments&&... arguments) {
     const auto function = reinterpret_cast<typename SignatureParts<R(P...)>::Thunk>(thunk);
-    Error error;
-    const ErrorSink sink = sinkInto(error);
+    FailureRoom failure;
+    const ErrorSink sink = failure.sink();
     if constexpr (std::is_void_v<R>) {
       if (function(self, nullptr, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
-        return error;
+        return failure.take(plugin, method);
       return {};
     } else {
       ResultRoom<R> room;
       if (function(self, &room.value, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
-        return error;
+        return failure.take(plugin, method);
       struct End {
         R& value;
         ~End() { std::destroy_at(&value); }
@@ -97,10 +121,12 @@ struct ThunkCall<R(P...)> {
   }
 };
 
+/// @param plugin  whose methods they are, for errors
 template <class I, FixedString Name, class... Arguments>
-expected<ResultOf<I, Name>> callThunk(const AnyThunk* methods, void* self, Arguments&&... arguments) {
-  return ThunkCall<typename MethodNamed<I, Name>::Type>::call(methods[I::indexOf(Name.view())], self,
-                                                              std::forward<Arguments>(arguments)...);
+expected<ResultOf<I, Name>> callThunk(const AnyThunk* methods, void* self, const std::string& plugin, Arguments&&... arguments) {
+  using M = MethodNamed<I, Name>;
+  return ThunkCall<typename M::Type>::call(methods[I::indexOf(Name.view())], self, plugin, M::name,
+                                           std::forward<Arguments>(arguments)...);
 }
 
 /// Thunks for ErasedImplementation, in the interface's order.
