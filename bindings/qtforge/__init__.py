@@ -11,7 +11,7 @@ from qtforge.communication import BinaryMessage, Message, MessageBus, Receiver, 
 from qtforge.core import IPlugin, PluginState
 from qtforge.errors import BusError, Error, ErrorCode, PluginError, Timeout, TopicError
 from qtforge.logger import set_debug_mode
-from qtforge.plugin import Plugin, load
+from qtforge.plugin import Plugin, find, load
 
 __all__ = [
     "BinaryMessage",
@@ -32,6 +32,7 @@ __all__ = [
     "communication",
     "core",
     "errors",
+    "find",
     "load",
     "logger",
     "on_lane",

@@ -6,11 +6,11 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Optional, TypeVar, Union, get_args, get_origin
 
 from qtforge import _qtforge
 
-__all__ = ["check", "on_lane"]
+__all__ = ["check", "make_method", "on_lane"]
 
 _MARK = "_qtforge_on_lane"
 
@@ -73,6 +73,58 @@ def check(
         problems += _problems(method, name, wanted, parameters, result)
         found.append((method, bool(getattr(method, _MARK, False))))
     return found, "; ".join(problems)
+
+
+def make_method(
+    plugin: int,
+    interface: str,
+    spelled: str,
+    name: str,
+    parameters: Sequence[tuple[str, _Type]],
+    result: _Type,
+) -> Callable[..., Any]:
+    """Makes a function that calls a method of a plugin in C++.
+
+    Args:
+        plugin: its number.
+        interface: the interface's name.
+        spelled: the method as C++ spells it, for help().
+        name: the method's name.
+        parameters: their names and types.
+        result: its type.
+    """
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_annotation(type_))
+            for parameter, type_ in parameters
+        ],
+        return_annotation=_annotation(result),
+    )
+    count = len(parameters)
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != count:
+            args = signature.bind(*args, **kwargs).args
+        return _qtforge.plugin_call(plugin, interface, name, args)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"{spelled}, of the interface {interface}."
+    method.__signature__ = signature  # type: ignore[attr-defined]
+    return method
+
+
+def _annotation(type_: _Type) -> Any:
+    kind, *elements = type_
+    if kind == "json":
+        return Any
+    if kind == "optional":
+        return Optional[_annotation(elements[0])]
+    if kind == "None":
+        return None
+    if not elements:
+        return _CLASSES[kind]
+    inner = _annotation(elements[0])
+    return types.GenericAlias(list, (inner,)) if kind == "list" else types.GenericAlias(dict, (str, inner))
 
 
 def _problems(

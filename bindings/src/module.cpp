@@ -107,6 +107,25 @@ bp::object pluginInfo(std::uint64_t plugin) {
   return call([&, &live = liveBridge()] { return live.pluginInfo(plugin); });
 }
 
+/// The host's table, if it has the functions for typed interfaces.
+const python::Bridge& interfacesBridge() {
+  const auto& live = liveBridge();
+  constexpr auto end = offsetof(python::Bridge, pluginCall) + sizeof(live.pluginCall);
+  if (live.size >= end && live.pluginFind && live.pluginCall) return live;
+  PyErr_SetString(PyExc_NotImplementedError, "this host is older than typed interfaces");
+  throw bp::error_already_set();
+}
+
+bp::object pluginFind(bp::object name) {
+  return call([&, &live = interfacesBridge()] { return live.pluginFind(name.ptr()); });
+}
+
+bp::object pluginCall(std::uint64_t plugin, bp::object interface, bp::object method, bp::object arguments) {
+  return call([&, &live = interfacesBridge()] {
+    return live.pluginCall(plugin, interface.ptr(), method.ptr(), arguments.ptr());
+  });
+}
+
 void shutdown() {
   if (!isForkedChild()) call([] { return table->shutdown(); });
 }
@@ -124,6 +143,8 @@ void defineFunctions() {
   bp::def("plugin_load", pluginLoad, (arg("path")));
   bp::def("plugin_step", pluginStep, (arg("plugin"), arg("step")));
   bp::def("plugin_info", pluginInfo, (arg("plugin")));
+  bp::def("plugin_find", pluginFind, (arg("name")));
+  bp::def("plugin_call", pluginCall, (arg("plugin"), arg("interface"), arg("method"), arg("arguments")));
 }
 
 void connect() {

@@ -84,8 +84,15 @@ struct PluginThunks {
     });
   }
 
-  static constexpr PluginTable table{1,     sizeof(PluginTable), &create,     &destroy,
-                                     &hook, &describe,           &compatible, &implementation};
+  static void showInterfaces(void* self, void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) {
+    guarded({}, [&]() -> expected<void> {
+      InterfaceQuestion::show(*static_cast<IPlugin*>(self), taker, take);
+      return {};
+    });
+  }
+
+  static constexpr PluginTable table{1,         sizeof(PluginTable), &create,         &destroy,       &hook,
+                                     &describe, &compatible,         &implementation, &showInterfaces};
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

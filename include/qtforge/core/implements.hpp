@@ -64,6 +64,10 @@ class Implements : public IPlugin {
     }
   }
 
+  void showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) final {
+    (take(taker, &Interfaces::info), ...);
+  }
+
   template <class I>
   static bool offer(const detail::InterfaceInfo& wanted, Plugin* self, detail::Implementation& to) {
     if (std::string_view(wanted.name) != I::name) return false;

@@ -66,10 +66,18 @@ class IPlugin {
   virtual expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted) {
     return detail::interfaceMissing(wanted);
   }
+  /// Shows the interfaces that it can describe itself; valid as long as the plugin.
+  virtual void showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) {
+    (void)taker;
+    (void)take;
+  }
 };
 
-/// Asks a plugin for its implementation of an interface.
+/// Asks a plugin about its interfaces.
 struct detail::InterfaceQuestion {
+  static void show(IPlugin& plugin, void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) {
+    plugin.showInterfaces(taker, take);
+  }
   static expected<Implementation> ask(IPlugin& plugin, const InterfaceInfo& wanted) {
     return plugin.implementation(wanted);
   }

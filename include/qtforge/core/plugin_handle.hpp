@@ -22,6 +22,9 @@ class ManagerCore;
 
 /// Marks that this thread runs hooks of a plugin, and which ones further out.
 struct HookScope;
+
+/// Calls plugins by interfaces that are known at run time only.
+class PluginVisit;
 }  // namespace detail
 
 template <AnyInterface I>
@@ -67,6 +70,7 @@ class LoadedPlugin {
 
  private:
   friend class detail::ManagerCore;
+  friend class detail::PluginVisit;
   template <AnyInterface I>
   friend class InterfaceHandle;
 

@@ -103,6 +103,11 @@ class NativePlugin final : public IPlugin {
     return found;
   }
 
+  void showInterfaces(void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) override {
+    constexpr auto end = offsetof(PluginTable, showInterfaces) + sizeof(table_->showInterfaces);
+    if (table_->size >= end && table_->showInterfaces) table_->showInterfaces(plugin_, taker, take);
+  }
+
   Library* library_;
   const PluginTable* table_ = nullptr;
   void* plugin_ = nullptr;

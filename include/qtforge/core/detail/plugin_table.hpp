@@ -25,6 +25,8 @@ struct PluginTable {
                            ErrorSink sink) = nullptr;
   bool (*compatible)(void* plugin, Text pluginApi) = nullptr;
   std::int32_t (*implementation)(void* plugin, const InterfaceInfo* wanted, Implementation* out, ErrorSink sink) = nullptr;
+  /// Calls `take` for each interface that the plugin implements.
+  void (*showInterfaces)(void* plugin, void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) = nullptr;
 };
 
 /// What every plugin's table has.

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/detail/bridge_host.hpp: fills the bridge's table, for a host's capsule or for an extension on its own.
 
+#include <qtforge/python/detail/bridge_interfaces.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/bridge_receiver.hpp>
 #include <qtforge/python/detail/executor.hpp>
@@ -51,7 +52,9 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgeReceiver>::call,
                                 &Guarded<&bridgeReceive>::call,
                                 &Guarded<&bridgeTryReceive>::call,
-                                &Guarded<&bridgeAwaitMessage>::call};
+                                &Guarded<&bridgeAwaitMessage>::call,
+                                &Guarded<&bridgePluginFind>::call,
+                                &Guarded<&bridgePluginCall>::call};
   return table;
 }
 
