@@ -16,6 +16,7 @@
 #include <functional>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -405,6 +406,27 @@ BOOST_AUTO_TEST_CASE(threads_that_call_while_the_plugin_is_unloaded_and_loaded_a
   ended = true;
   for (auto& caller : callers) caller.join();
   BOOST_TEST(odd == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(threads_that_call_while_the_manager_ends_get_results_until_PluginUnloaded) {
+  for (int round = 0; round < 20; ++round) {
+    std::optional<WithCounter> with(std::in_place);
+    std::atomic<std::uint64_t> good{0}, odd{0};
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 3; ++i)
+      callers.emplace_back([&, counter = with->counter] {
+        for (;;) {
+          const auto result = counter.call<"add">(1);
+          if (!result && result.error() == Errc::PluginUnloaded) return;
+          ++(result ? good : odd);
+        }
+      });
+    while (good < 10) std::this_thread::yield();
+    with.reset();
+    for (auto& caller : callers) caller.join();
+    BOOST_TEST(odd == 0u);
+    BOOST_TEST(!CounterPlugin::alive);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
