@@ -6,12 +6,13 @@ talks to that application; in plain Python it is its own host.
 
 from qtforge import communication, core, errors, logger, plugin, utils
 from qtforge._author import subscribe
+from qtforge._interfaces import on_lane
 from qtforge._qtforge import __version__
 from qtforge.communication import BinaryMessage, Message, MessageBus, Receiver, Subscription
 from qtforge.core import IPlugin, PluginState
 from qtforge.errors import BusError, ConfigurationError, Error, ErrorCode, PluginError, Timeout, TopicError
 from qtforge.logger import set_debug_mode
-from qtforge.plugin import Plugin, load
+from qtforge.plugin import Plugin, find, load
 
 __all__ = [
     "BinaryMessage",
@@ -33,8 +34,10 @@ __all__ = [
     "communication",
     "core",
     "errors",
+    "find",
     "load",
     "logger",
+    "on_lane",
     "plugin",
     "set_debug_mode",
     "subscribe",

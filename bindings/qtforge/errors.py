@@ -59,6 +59,8 @@ class ErrorCode(enum.IntEnum):
     FILE_FAILED = 43
     RECORDING_INVALID = 44
     CONFIGURATION_INVALID = 45
+    INTERFACE_MISSING = 46
+    INTERFACE_MISMATCH = 47
 
 
 class Error(Exception):
@@ -113,6 +115,7 @@ class ConfigurationError(PluginError, ValueError):
     """A plugin has no such setting, or the value does not fit what its manifest declares."""
 
 
+_INTERFACE_CODES = frozenset({ErrorCode.INTERFACE_MISSING, ErrorCode.INTERFACE_MISMATCH})
 _TOPIC_CODES = frozenset({ErrorCode.INVALID_TOPIC, ErrorCode.INVALID_PATTERN, ErrorCode.RESERVED_TOPIC})
 
 
@@ -125,7 +128,7 @@ def _class_of(code: ErrorCode) -> type[Error]:
         return ConfigurationError
     if ErrorCode.OVERFLOW <= code <= ErrorCode.PAYLOAD_MISMATCH or code is ErrorCode.NO_RESPONDER:
         return BusError
-    if ErrorCode.MANIFEST_NOT_FOUND <= code <= ErrorCode.NO_LOADER:
+    if ErrorCode.MANIFEST_NOT_FOUND <= code <= ErrorCode.NO_LOADER or code in _INTERFACE_CODES:
         return PluginError
     return Error
 

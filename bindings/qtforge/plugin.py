@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, final
 
-from qtforge import _qtforge
+from qtforge import _interfaces, _qtforge
 from qtforge.core import PluginState
 from qtforge.errors import ErrorCode, PluginError
 
-__all__ = ["Plugin", "load"]
+__all__ = ["FoundPlugin", "Plugin", "find", "load"]
 
 
 @final
@@ -146,3 +146,48 @@ def load(path: str | os.PathLike[str]) -> Plugin:
     if not isinstance(text, str):
         raise TypeError(f"load() argument 'path' must be str or os.PathLike[str], not {type(path).__name__}")
     return Plugin(_qtforge.plugin_load(text))
+
+
+@final
+class FoundPlugin:
+    """A plugin as its callers see it. Made by `find`.
+
+    Of a plugin in C++ it has the methods of its typed interfaces, with their signatures; of a plugin in Python what the
+    plugin's object has. It does not keep the plugin loaded: afterwards calls raise.
+    """
+
+    def __init__(self, name: str) -> None:
+        number, own, methods = _qtforge.plugin_find(name)
+        self._name = name
+        self._number = number
+        self._is_python = own is not None
+        for interface, spelled, (method, parameters, result) in reversed(methods):  # of two of a name the first
+            setattr(self, method, _interfaces.make_method(number, interface, spelled, method, parameters, result))
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_") or not self._is_python:
+            raise AttributeError(f"plugin '{self._name}' has no method '{attribute}' in a typed interface")
+        own = _qtforge.plugin_info(self._number)["object"]
+        if own is None:
+            raise PluginError(
+                f"plugin '{self._name}': {attribute}: the plugin has been unloaded", code=ErrorCode.PLUGIN_UNLOADED
+            )
+        return getattr(own, attribute)
+
+    def __repr__(self) -> str:
+        return f"<qtforge.FoundPlugin {self._name}>"
+
+
+def find(name: str) -> FoundPlugin:
+    """A loaded plugin, to call its methods: `find("Blur").apply(image, 0.5)`.
+
+    Methods of a plugin in C++ are called on this thread, the GIL released. `help()` shows their signatures.
+
+    Args:
+        name: as the plugin calls itself, among all plugins of the process.
+
+    Raises:
+        PluginError: no such plugin is loaded. Methods raise it after the unload; TypeError for arguments that do not
+            fit; what the plugin threw as `qtforge.Error`.
+    """
+    return FoundPlugin(name)

@@ -157,6 +157,23 @@ void pluginKeepConfiguration(std::uint64_t plugin, bp::object path) {
   call([&, &live = bridgeWithConfiguration()] { return live.pluginKeepConfiguration(plugin, path.ptr()); });
 }
 
+/// The host's table, if it has the functions for typed interfaces.
+const python::Bridge& interfacesBridge() {
+  const auto& live = liveBridge();
+  (void)needed(live, &python::Bridge::pluginCall, "typed interfaces");
+  return live;
+}
+
+bp::object pluginFind(bp::object name) {
+  return call([&, &live = interfacesBridge()] { return live.pluginFind(name.ptr()); });
+}
+
+bp::object pluginCall(std::uint64_t plugin, bp::object interface, bp::object method, bp::object arguments) {
+  return call([&, &live = interfacesBridge()] {
+    return live.pluginCall(plugin, interface.ptr(), method.ptr(), arguments.ptr());
+  });
+}
+
 void shutdown() {
   if (!isForkedChild()) call([] { return table->shutdown(); });
 }
@@ -180,6 +197,8 @@ void defineFunctions() {
   bp::def("plugin_configuration", pluginConfiguration, (arg("plugin")));
   bp::def("plugin_configure", pluginConfigure, (arg("plugin"), arg("values")));
   bp::def("plugin_keep_configuration", pluginKeepConfiguration, (arg("plugin"), arg("path")));
+  bp::def("plugin_find", pluginFind, (arg("name")));
+  bp::def("plugin_call", pluginCall, (arg("plugin"), arg("interface"), arg("method"), arg("arguments")));
 }
 
 void connect() {

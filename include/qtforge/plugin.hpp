@@ -1,10 +1,11 @@
 #pragma once
-// qtforge/plugin.hpp: all that a native plugin includes: IPlugin, the bus, the log, timers, and QTFORGE_PLUGIN.
+// qtforge/plugin.hpp: all that a native plugin includes: IPlugin, Implements, the bus, the log, timers, and QTFORGE_PLUGIN.
 
 #include <qtforge/communication/bus.hpp>
 #include <qtforge/communication/filter.hpp>
 #include <qtforge/communication/topic.hpp>
 #include <qtforge/core/detail/plugin_table.hpp>
+#include <qtforge/core/implements.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/utils/log.hpp>
 #include <qtforge/utils/timer.hpp>
@@ -15,7 +16,8 @@
 namespace qtforge::inline QTFORGE_ABI::detail {
 
 template <class Plugin>
-concept LoadablePlugin = std::derived_from<Plugin, IPlugin> && std::default_initializable<Plugin>;
+concept LoadablePlugin =
+    std::derived_from<Plugin, IPlugin> && std::default_initializable<Plugin> && FitsItsInterfaces<Plugin>;
 
 /// The table of one plugin class; everything in it stays inside the plugin's library.
 template <LoadablePlugin Plugin>
@@ -80,8 +82,24 @@ struct PluginThunks {
     });
   }
 
-  static constexpr PluginTable table{1,       sizeof(PluginTable), &create,     &destroy,
-                                     &hook,   &describe,           &compatible, &configChanged};
+  static std::int32_t implementation(void* self, const InterfaceInfo* wanted, Implementation* out, ErrorSink sink) {
+    return guarded(sink, [&]() -> expected<void> {
+      auto found = InterfaceQuestion::ask(*static_cast<IPlugin*>(self), *wanted);
+      if (!found) return found.error();
+      *out = *found;
+      return {};
+    });
+  }
+
+  static void showInterfaces(void* self, void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) {
+    guarded({}, [&]() -> expected<void> {
+      InterfaceQuestion::show(*static_cast<IPlugin*>(self), taker, take);
+      return {};
+    });
+  }
+
+  static constexpr PluginTable table{1,           sizeof(PluginTable), &create,     &destroy,        &hook,
+                                     &describe,   &compatible,         &configChanged, &implementation, &showInterfaces};
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail
@@ -92,6 +110,8 @@ struct PluginThunks {
 #define QTFORGE_PLUGIN(Class)                                                                                  \
   static_assert(std::derived_from<Class, qtforge::IPlugin>, #Class " must derive publicly from qtforge::IPlugin"); \
   static_assert(std::default_initializable<Class>, #Class " must have a public constructor without arguments");   \
+  [[maybe_unused]] static constexpr qtforge::detail::PluginThatFits qtforge_plugin_fits =                          \
+      qtforge::detail::checkPlugin<Class>();                                                                       \
   __attribute__((section("qtforge_abi"), used)) static const char qtforge_abi_tag[] = QTFORGE_ABI_TAG;         \
   extern "C" __attribute__((visibility("default"))) const qtforge::detail::PluginTable* qtforge_plugin_v1(     \
       const qtforge::detail::PluginHost* host) {                                                               \

@@ -107,5 +107,6 @@ std::vector<Comparison> measureScale(const Options& options);
 std::vector<Comparison> measureQueued(const Options& options);
 std::vector<Comparison> measureLatency(const Options& options);
 std::vector<Comparison> measurePingPong(const Options& options);
+std::vector<Comparison> measureInterface(const Options& options);
 
 }  // namespace bench

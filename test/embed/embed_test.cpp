@@ -1,6 +1,7 @@
 // Python inside a C++ host: executor, conversions, plugins good and broken, the bus across the languages.
 
 #define BOOST_TEST_MODULE embed
+#include "../plugins/native_interface/image_filter.hpp"
 #include "../unit/plugin_folder.hpp"
 
 #include <qtforge/python/python_executor.hpp>
@@ -517,6 +518,154 @@ BOOST_AUTO_TEST_CASE(unloading_while_messages_flood_in_neither_hangs_nor_crashes
   }
   stop = true;
   flood.join();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(python_interfaces)
+
+using fixture_interfaces::Everything;
+using fixture_interfaces::ImageFilter;
+
+BOOST_AUTO_TEST_CASE(python_plugin_answers_an_interface_as_a_native_one_does) {
+  PythonManager manager;
+  manager.addInterface<ImageFilter>();
+  manager.addInterface<Everything>();
+  const auto loaded = manager.loadPlugin(fixture("py_filter"));
+  BOOST_REQUIRE_MESSAGE(loaded.has_value(), (loaded ? "" : loaded.error().message()));
+  BOOST_TEST(manager.findAll<ImageFilter>().size() == 1u);
+  const auto filter = manager.find<ImageFilter>("py_filter").value();
+  const BinaryMessage image{Buffer({10, 20}), "image/raw", "|u1", {2}};
+  const auto half = filter.call<"apply">(image, 0.5);
+  BOOST_REQUIRE_MESSAGE(half.has_value(), (half ? "" : half.error().message()));
+  BOOST_TEST((half->data == Buffer({5, 10})));
+  BOOST_TEST(half->contentType == "image/raw");
+  BOOST_TEST(half->dtype == "|u1");
+  BOOST_TEST((half->shape == std::vector<std::size_t>{2}));
+  BOOST_TEST(filter.lock()->call<"title">().value() == "py");
+  BOOST_TEST(qtforge::call<"title">(filter).value() == "py");
+
+  const auto all = manager.find<Everything>("py_filter").value();
+  BOOST_TEST(all.call<"nothing">().has_value());
+  BOOST_TEST(all.call<"flip">(false).value());
+  BOOST_TEST(all.call<"small">(std::uint8_t(200)).value() == 200);
+  BOOST_TEST(all.call<"large">(UINT64_MAX).value() == UINT64_MAX);
+  BOOST_TEST(all.call<"sum">(-1, INT64_MAX).value() == INT64_MAX - 1);
+  BOOST_TEST(all.call<"real">(0.5f).value() == 0.5f);
+  BOOST_TEST(all.call<"text">("gr\xC3\xBC\xC3\x9F").value() == "gr\xC3\xBC\xC3\x9F");
+  BOOST_TEST(all.call<"length">("gr\xC3\xBC\xC3\x9F").value() == 6u);
+  BOOST_TEST((all.call<"maybe">(3).value() == std::optional(3)));
+  BOOST_TEST((all.call<"maybe">(std::nullopt).value() == std::nullopt));
+  const std::vector<std::vector<double>> list{{1, 2}, {}, {3}};
+  BOOST_TEST((all.call<"list">(list).value() == list));
+  BOOST_TEST((all.call<"bools">(std::vector<bool>{true, false}).value() == std::vector<bool>{true, false}));
+  BOOST_TEST((all.call<"map">(std::map<std::string, int>{{"a", 1}}).value() == std::map<std::string, int>{{"a", 1}}));
+  const json::value document{{"list", {1, 2.5, nullptr, "x"}}, {"big", UINT64_MAX}};
+  BOOST_TEST((all.call<"json">(document).value() == document));
+  BOOST_TEST(all.call<"object">(json::object{{"k", 1}}).value().at("k").as_int64() == 1);
+  BOOST_TEST((all.call<"array">(json::array{1, "x"}).value() == json::array{1, "x"}));
+  BOOST_TEST((all.call<"binary">(image).value().data == image.data));
+}
+
+BOOST_AUTO_TEST_CASE(what_a_python_method_raises_or_returns_wrongly_is_the_callers_error) {
+  PythonManager manager;
+  BOOST_REQUIRE(manager.loadPlugin(fixture("py_filter")).has_value());
+  const auto all = manager.find<Everything>("py_filter").value();
+  const auto raised = all.call<"fail">("raise").error();
+  BOOST_TEST((raised == Errc::PythonError));
+  BOOST_TEST(raised.message() == "plugin 'py_filter': fail(): raised: ValueError: raised by the plugin");
+  BOOST_TEST(raised.pythonType() == "ValueError");
+  BOOST_TEST(raised.traceback().find("main.py") != std::string::npos);
+  BOOST_TEST(all.call<"fail">("exit").error().pythonType() == "SystemExit");
+  const auto wrong = [&](const char* what) { return all.call<"fail">(what).error().message(); };
+  BOOST_TEST(wrong("text") == "plugin 'py_filter': fail(): result: int expected, str came");
+  BOOST_TEST(wrong("bool") == "plugin 'py_filter': fail(): result: int expected, bool came");
+  BOOST_TEST(wrong("none") == "plugin 'py_filter': fail(): result: int expected, NoneType came");
+  BOOST_TEST(wrong("huge") == "plugin 'py_filter': fail(): result: int from -2147483648 to 2147483647 expected, 1099511627776 came");
+  const auto text = all.call<"text">("\xFF");  // no UTF-8
+  BOOST_TEST((text.error() == Errc::ConversionFailed));
+  BOOST_TEST(text.error().message().find("plugin 'py_filter': text(): argument value: UnicodeDecodeError") == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(method_marked_on_lane_runs_on_the_lane_and_others_on_the_callers_thread) {
+  PythonManager manager;
+  BOOST_REQUIRE(manager.loadPlugin(fixture("py_filter")).has_value());
+  const auto all = manager.find<Everything>("py_filter").value();
+  const auto first = all.call<"thread">();
+  BOOST_REQUIRE(first.has_value());
+  std::thread([&] { BOOST_TEST(all.call<"thread">().value() == *first); }).join();
+}
+
+BOOST_AUTO_TEST_CASE(all_that_is_wrong_with_a_python_plugins_methods_is_named) {
+  PythonManager manager;
+  BOOST_REQUIRE(manager.loadPlugin(fixture("py_filter_wrong")).has_value());
+  const auto filter = manager.find<ImageFilter>("py_filter_wrong");
+  BOOST_TEST((filter.error() == Errc::InterfaceMissing));
+  BOOST_TEST(filter.error().message() ==
+             "plugin 'py_filter_wrong': it does not implement the interface \"image.filter/1\": apply(image) cannot be "
+             "called as apply(image, amount): too many positional arguments; title is no method but of type str");
+  const auto all = manager.find<Everything>("py_filter_wrong");
+  BOOST_TEST((all.error() == Errc::InterfaceMismatch));
+  const auto message = all.error().message();
+  for (const char* part :
+       {"nothing is a coroutine function", "flip: parameter value: str is annotated, bool comes",
+        "small: str is annotated as result, int is wanted",
+        "large(value, *, base) cannot be called as large(value): missing a required",
+        "there is no method sum(a, b)", "maybe: parameter value: int is annotated, int or None comes",
+        "list: parameter value: list[list[str]] is annotated, list[list[float]] comes", "there is no method thread()"})
+    BOOST_TEST(message.find(part) != std::string::npos, part << " in " << message);
+
+  PythonManager strict;
+  strict.addInterface<Everything>();
+  const auto refused = strict.loadPlugin(fixture("py_filter_wrong"));
+  BOOST_TEST((refused.error() == Errc::InterfaceMismatch));
+  BOOST_TEST(refused.error().message().find("plugin.json: /interfaces") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(threads_that_call_a_python_plugin_while_it_is_unloaded_get_results_or_PluginUnloaded) {
+  PythonManager manager;
+  for (int round = 0; round < 5; ++round) {
+    BOOST_REQUIRE(manager.loadPlugin(fixture("py_filter")).has_value());
+    const auto all = manager.find<Everything>("py_filter").value();
+    std::atomic<int> good{0}, odd{0};
+    std::latch begun(4);
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 4; ++i)
+      callers.emplace_back([&, i] {
+        begun.count_down();
+        for (;;) {
+          if (i == 0) {
+            const auto result = all.call<"thread">();  // on the lane, which unloads the plugin too
+            if (!result && result.error() == Errc::PluginUnloaded) return;
+            ++(result ? good : odd);
+          } else {
+            const auto result = all.call<"sum">(1, 2);
+            if (!result && result.error() == Errc::PluginUnloaded) return;
+            ++(result ? good : odd);
+          }
+        }
+      });
+    begun.wait();
+    while (good < 20) std::this_thread::yield();
+    BOOST_TEST(manager.unloadPlugin("py_filter").has_value());
+    for (auto& caller : callers) caller.join();
+    BOOST_TEST(odd == 0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(unload_waits_for_a_python_method_that_runs) {
+  PythonManager manager;
+  BOOST_REQUIRE(manager.loadPlugin(fixture("py_filter")).has_value());
+  const auto all = manager.find<Everything>("py_filter").value();
+  std::latch begun(1);
+  auto called = std::async(std::launch::async, [&] {
+    begun.count_down();
+    return all.call<"fail">("sleep");
+  });
+  begun.wait();
+  while (all.plugin()->state() == PluginState::Loaded && !manager.unloadPlugin("py_filter")) std::this_thread::yield();
+  const auto result = called.get();
+  BOOST_TEST((result.has_value() || result.error() == Errc::PluginUnloaded));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,9 @@
 #include <qtforge/core/configuration.hpp>
 #include <qtforge/core/configuration_entry.hpp>
 #include <qtforge/core/dependency_order.hpp>
+#include <qtforge/core/implements.hpp>
+#include <qtforge/core/interface.hpp>
+#include <qtforge/core/interface_handle.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/core/lifecycle.hpp>
 #include <qtforge/core/manifest.hpp>

@@ -2,6 +2,7 @@
 // qtforge/core/iplugin.hpp: what a plugin is, with a default for everything, and the states it goes through.
 
 #include <qtforge/core/configuration.hpp>
+#include <qtforge/core/detail/interface_info.hpp>
 #include <qtforge/utils/error.hpp>
 #include <qtforge/utils/log.hpp>
 
@@ -21,6 +22,9 @@ enum class PluginState : int { Unloaded = 0, Loaded = 1, Initialized = 2, Active
 }
 
 class LoadedPlugin;
+namespace detail {
+struct InterfaceQuestion;
+}
 
 /// A plugin. Override what you need, often only `initialize`; the manager calls the hooks, one at a time and in the
 /// order of the states. What a hook throws is turned into its Error.
@@ -70,7 +74,33 @@ class IPlugin {
 
  private:
   friend class LoadedPlugin;
+  friend struct detail::InterfaceQuestion;
+  /// How to call the interface. For Implements, and for loaders of other languages; valid as long as the plugin. Any
+  /// thread, several at once.
+  ///
+  /// @return the implementation, or
+  ///   - Errc::InterfaceMissing   it does not implement it
+  ///   - Errc::InterfaceMismatch  with other methods: the message names them
+  virtual expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted) {
+    return detail::interfaceMissing(wanted);
+  }
+  /// Shows the interfaces that it can describe itself; valid as long as the plugin.
+  virtual void showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) {
+    (void)taker;
+    (void)take;
+  }
+
   detail::ConfigurationSource configuration_;  // set by the manager, in its own binary
+};
+
+/// Asks a plugin about its interfaces.
+struct detail::InterfaceQuestion {
+  static void show(IPlugin& plugin, void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) {
+    plugin.showInterfaces(taker, take);
+  }
+  static expected<Implementation> ask(IPlugin& plugin, const InterfaceInfo& wanted) {
+    return plugin.implementation(wanted);
+  }
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI

@@ -39,7 +39,7 @@ enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Clea
 ///     Configure   any but Unloaded            none: its winner asks the plugin     the same
 ///
 /// A hook that fails leads to Error, where Cleanup and Unload are possible. One step runs at a time: whoever wins
-/// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`.
+/// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`; or at once `abandon`.
 /// @par Thread safety  `state`, `running`, `begin`: any thread; the rest: the winner of `begin`. Nothing waits.
 class Lifecycle {
  public:
@@ -103,6 +103,13 @@ class Lifecycle {
                                      PluginState::Loaded};
     now.state = outcome == Outcome::Failed ? PluginState::Error : after[static_cast<std::size_t>(hook)];
     now.mustClean = hook != LifecycleHook::Cleanup;  // also after an `initialize` that failed
+    word_.store(pack(now), std::memory_order_release);
+  }
+
+  /// Lets the machine go as it was, before `next` was asked.
+  void abandon() noexcept {
+    auto now = unpack(word_.load(std::memory_order_relaxed));
+    now.step = LifecycleStep::None;
     word_.store(pack(now), std::memory_order_release);
   }
 

@@ -45,6 +45,7 @@ struct Manifest {
   std::vector<Dependency> dependencies;
   std::vector<std::string> pythonRequirements;  ///< as pip takes them (PEP 508)
   std::vector<std::string> capabilities;
+  std::vector<std::string> interfaces;  ///< names of those that it implements; see PluginManager::addInterface
   std::map<std::string, ConfigurationEntry> configuration;
   PythonPluginConfig pythonConfig;
   PluginLane lane = PluginLane::Shared;

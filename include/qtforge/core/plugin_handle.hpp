@@ -1,6 +1,8 @@
 #pragma once
 // qtforge/core/plugin_handle.hpp: a loaded plugin as the host sees it: what it is called, its state and its steps.
 
+#include <qtforge/core/detail/call_gate.hpp>
+#include <qtforge/core/interface.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/core/lifecycle.hpp>
 #include <qtforge/core/manifest.hpp>
@@ -24,7 +26,13 @@ class ManagerCore;
 
 /// Marks that this thread runs hooks of a plugin, and which ones further out.
 struct HookScope;
+
+/// Calls plugins by interfaces that are known at run time only.
+class PluginVisit;
 }  // namespace detail
+
+template <AnyInterface I>
+class InterfaceHandle;
 
 /// One plugin of a PluginManager. Reached through PluginHandle; stays valid after the plugin is unloaded.
 ///
@@ -94,6 +102,9 @@ class LoadedPlugin {
 
  private:
   friend class detail::ManagerCore;
+  friend class detail::PluginVisit;
+  template <AnyInterface I>
+  friend class InterfaceHandle;
 
   // What is told on `qtforge.plugins`, after the machine is free again: who hears it may take the next step.
   struct Event {
@@ -112,6 +123,8 @@ class LoadedPlugin {
   template <class Prepare>
   expected<void> change(Prepare&& prepare);
   expected<void> offer(const Configuration& before, const Configuration& after);
+  expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted);
+  void abandon();
   void destroy();
   void tell(const Event& event) const;
 
@@ -127,7 +140,8 @@ class LoadedPlugin {
   Version semantic_;  // for dependencies on it
   detail::Client* client_;
   std::shared_ptr<detail::ConfigurationStore> configuration_;
-  std::unique_ptr<IPlugin> plugin_;  // touched only by the winner of a step
+  std::unique_ptr<IPlugin> plugin_;  // touched by the winner of a step, and by who is inside calls_
+  detail::CallGate calls_;
   Lifecycle lifecycle_;
   std::atomic<const char*> doing_{""};  // the hook that runs, for reports
   std::mutex idleMutex_;                // pairs with idle_
@@ -151,6 +165,8 @@ class PluginHandle {
 
  private:
   friend class detail::ManagerCore;
+  template <AnyInterface I>
+  friend class InterfaceHandle;
   explicit PluginHandle(std::shared_ptr<LoadedPlugin> plugin) noexcept : plugin_(std::move(plugin)) {}
   std::shared_ptr<LoadedPlugin> plugin_;
 };

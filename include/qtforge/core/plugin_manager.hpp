@@ -3,6 +3,7 @@
 
 #include <qtforge/core/dependency_order.hpp>
 #include <qtforge/core/detail/live_managers.hpp>
+#include <qtforge/core/interface_handle.hpp>
 #include <qtforge/core/native_plugin_loader.hpp>
 #include <qtforge/core/plugin_handle.hpp>
 #include <qtforge/core/plugin_loader.hpp>
@@ -77,6 +78,8 @@ class PluginManager {
   ///   - Errc::PluginIncompatible  it refuses this version of the plugin interface
   ///   - Errc::HookFailed          its constructor threw
   ///   - Errc::ShuttingDown        the process or the manager is ending
+  ///   - Errc::InterfaceMissing, Errc::InterfaceMismatch  it does not implement what its manifest declares; see
+  ///                               addInterface
   ///   - what the loader says: see NativePluginLoader::load, PythonPluginLoader::load
   /// @par Blocking  for the file system and the plugin's constructor.
   expected<PluginHandle> loadPlugin(const std::filesystem::path& path);
@@ -93,6 +96,43 @@ class PluginManager {
   ///   - Errc::PluginNotFound  with the nearest name that there is
   [[nodiscard]] expected<PluginHandle> find(std::string_view name) const { return core_->find(name); }
 
+  /// A plugin by an interface that it implements, in whatever language.
+  ///
+  /// A Python plugin implements what it has the methods of: their existence, kind, number of parameters and, where it
+  /// gives them, annotations are checked here, once for each interface.
+  /// @return its handle, or
+  ///   - Errc::PluginNotFound     with the nearest name that there is
+  ///   - Errc::InterfaceMissing   it does not implement the interface; of a Python plugin all that is wrong is named
+  ///   - Errc::InterfaceMismatch  it does, but with other methods than the caller's: they are named. Also for a Python
+  ///                              plugin that declares the interface in its manifest, where something is wrong with it
+  ///   - Errc::PluginUnloaded     it is being unloaded
+  template <AnyInterface I>
+  [[nodiscard]] expected<InterfaceHandle<I>> find(std::string_view name) const {
+    const auto plugin = core_->find(name);
+    if (!plugin) return plugin.error();
+    return InterfaceHandle<I>::of(*plugin);
+  }
+
+  /// All plugins that implement an interface, in the order in which they were loaded. One whose interface of that name
+  /// has other methods is left out, with a warning in the log.
+  template <AnyInterface I>
+  [[nodiscard]] std::vector<InterfaceHandle<I>> findAll() const {
+    std::vector<InterfaceHandle<I>> found;
+    for (const auto& plugin : plugins()) {
+      auto one = InterfaceHandle<I>::of(plugin);
+      if (one) found.push_back(std::move(*one));
+      else if (one.error() == Errc::InterfaceMismatch) detail::pluginLogger().warning(one.error().message());
+    }
+    return found;
+  }
+
+  /// From now on a plugin whose manifest has this interface in "interfaces" is loaded only if it implements it; else
+  /// loadPlugin returns what find<I>() would. For an interface that was never added nothing is checked before find<I>().
+  template <AnyInterface I>
+  void addInterface() {
+    core_->addInterface(I::info);
+  }
+
   /// All plugins, in the order in which they were loaded.
   [[nodiscard]] std::vector<PluginHandle> plugins() const { return core_->plugins(); }
 
@@ -107,13 +147,16 @@ class PluginManager {
   }
 
   /// Deactivates, cleans up and destroys a plugin, on the calling thread. Hooks that fail are logged and published, and
-  /// the plugin goes all the same.
+  /// the plugin goes all the same. Calls of its interfaces that run, and guards of them, are waited for before, at most
+  /// Runtime's shutdown timeout; new calls fail from here on.
   ///
   /// @return nothing, or
   ///   - Errc::PluginNotFound
   ///   - Errc::PluginInUse        others need it: they are named. For Cascade: one that is being loaded now
   ///   - Errc::IllegalTransition  a step of it (or of one that needs it) runs, maybe further out on this thread
-  /// @par Blocking  for its hooks and for calls of its handlers and timers on other threads.
+  ///   - Errc::TimedOut           calls or guards did not end in time: they are named, and the plugin stays as it was
+  ///   - Errc::WouldDeadlock      this thread is inside a method of it
+  /// @par Blocking  for calls of its interfaces, its hooks, and calls of its handlers and timers on other threads.
   expected<void> unloadPlugin(std::string_view name, Unload others = Unload::Refuse) {
     if (others == Unload::Cascade)
       for (const auto& dependent : core_->dependents(name))

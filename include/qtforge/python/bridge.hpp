@@ -118,6 +118,14 @@ struct Bridge {
   PyObject* (*startTimer)(PyObject* plugin, double seconds, PyObject* function, int repeat);
   /// No call begins any more. Nothing for one that has ended. @return None
   PyObject* (*stopTimer)(std::uint64_t timer);
+
+  /// Finds a plugin by its name, in whatever manager of the process.
+  /// @return tuple: its number; the plugin's object if it is written in Python, else None; of each method of its typed
+  ///         interfaces the interface's name, the C++ signature, and (name, ((parameter, type), ...), result type), types
+  ///         as the package's _interfaces.py reads them
+  PyObject* (*pluginFind)(PyObject* name);
+  /// Calls a method of a plugin in C++, the GIL released. @param arguments  tuple. @return its result
+  PyObject* (*pluginCall)(std::uint64_t plugin, PyObject* interface, PyObject* method, PyObject* arguments);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

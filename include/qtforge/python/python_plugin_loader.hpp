@@ -37,6 +37,7 @@ class PythonPluginLoader final : public IPluginLoader {
     context->texts = textsOf(manifest);
     context->folder = manifest.folder.string();
     context->dataFolder = load.dataFolder.string();
+    context->interfaces = manifest.interfaces;
     context->client = load.client;
     context->configuration = load.configuration;
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)

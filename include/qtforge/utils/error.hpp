@@ -64,6 +64,8 @@ enum class Errc : int {
   FileFailed = 43,              ///< a file could not be opened, read or written: the message has path and reason
   RecordingInvalid = 44,        ///< not a recording of messages, or a broken one: the message has line and column
   ConfigurationInvalid = 45,    ///< no such setting, or not a value for it: the message has the JSON pointer
+  InterfaceMissing = 46,        ///< the plugin does not implement the interface that was asked for
+  InterfaceMismatch = 47,       ///< it does, with other methods: the message names those that differ
 };
 
 namespace detail {
@@ -116,6 +118,8 @@ inline const char* errcText(Errc code) noexcept {
     case Errc::FileFailed: return "file failed";
     case Errc::RecordingInvalid: return "recording invalid";
     case Errc::ConfigurationInvalid: return "configuration invalid";
+    case Errc::InterfaceMissing: return "interface missing";
+    case Errc::InterfaceMismatch: return "interface mismatch";
   }
   return "unknown error";
 }

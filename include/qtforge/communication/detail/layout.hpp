@@ -87,11 +87,11 @@ __attribute__((visibility("hidden"))) inline const char thisBinary = 0;
 /// 64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv) over what it is fed.
 class Fingerprint {
  public:
-  void add(std::string_view text) noexcept {
+  constexpr void add(std::string_view text) noexcept {
     for (const char c : text) value_ = (value_ ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
     add(text.size());
   }
-  void add(std::uint64_t number) noexcept {
+  constexpr void add(std::uint64_t number) noexcept {
     for (int i = 0; i < 8; ++i, number >>= 8) value_ = (value_ ^ (number & 0xffU)) * 0x100000001b3U;
   }
 
@@ -115,7 +115,7 @@ class Fingerprint {
     }
   }
 
-  [[nodiscard]] std::uint64_t value() const noexcept { return value_; }
+  [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }
 
  private:
   // The type arguments of a class template.

@@ -31,6 +31,23 @@ class LiveManagers {
     return {};
   }
 
+  /// The plugin of that name in whatever manager, the last made first. Errors: as PluginManager::find.
+  expected<PluginHandle> find(std::string_view name) {
+    std::vector<std::weak_ptr<ManagerCore>> managers;
+    {
+      std::lock_guard lock(mutex_);
+      managers = managers_;
+    }
+    Error error(Errc::PluginNotFound, "no plugin '" + std::string(name) + "' is loaded");
+    for (auto weak = managers.rbegin(); weak != managers.rend(); ++weak)
+      if (const auto manager = weak->lock()) {
+        auto found = manager->find(name);
+        if (found) return found;
+        error = found.error();
+      }
+    return error;
+  }
+
  private:
   LiveManagers() {
     processRoot().shutdown().add(ShutdownPhase::Plugins, [this](Deadline deadline) { return endAll(deadline); });

@@ -3,6 +3,7 @@
 
 #include <qtforge/communication/detail/process_root.hpp>
 #include <qtforge/core/detail/configuration_store.hpp>
+#include <qtforge/core/detail/interface_calls.hpp>
 #include <qtforge/core/plugin_handle.hpp>
 #include <qtforge/utils/log.hpp>
 
@@ -89,6 +90,23 @@ inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
   if (error == Errc::HandlerFailed || error == Errc::PythonError)
     return Error(Errc::HookFailed, "describing itself: " + error.message(), error.pythonType(), error.traceback());
   return error;
+}
+
+/// Errors: see PluginManager::find.
+inline expected<detail::Implementation> LoadedPlugin::implementation(const detail::InterfaceInfo& wanted) {
+  const detail::CallSite site{wanted.name, "find"};
+  const detail::CallGate::Pin pin(calls_, site);
+  if (!pin) return detail::isUnloaded(name_, "find");
+  detail::Implementation found;
+  Error error;
+  const auto failed = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
+    auto asked = detail::InterfaceQuestion::ask(*plugin_, wanted);
+    if (!asked) return asked.error();
+    found = *asked;
+    return {};
+  });
+  if (failed != 0) return error.within("plugin '" + name_ + "'");
+  return found;
 }
 
 inline expected<void> LoadedPlugin::run(LifecycleStep step) {
@@ -199,6 +217,15 @@ inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
   if (reason.empty()) reason = "failed without saying why";
   return Error(Errc::HookFailed, "plugin '" + name_ + "': " + std::string(toString(hook)) + ": " + reason,
                error.pythonType(), error.traceback());
+}
+
+/// Ends an Unload that was begun, before any hook: the plugin stays as it was.
+inline void LoadedPlugin::abandon() {
+  {
+    std::lock_guard lock(idleMutex_);
+    lifecycle_.abandon();
+  }
+  idle_.notify_all();
 }
 
 /// Ends what the plugin subscribed and started, then the plugin itself. Its code may still publish and log in the end.

@@ -38,12 +38,21 @@ class ManagerCore {
     return loaders_;
   }
 
+  /// Has plugins that declare this interface in their manifest checked when they are loaded.
+  void addInterface(const InterfaceInfo& info) {
+    std::lock_guard lock(mutex_);
+    const auto same = [&](const auto* known) { return std::string_view(known->name) == std::string_view(info.name); };
+    std::erase_if(interfaces_, same);
+    interfaces_.push_back(&info);
+  }
+
   /// Loads what `manifest` describes. Errors: see PluginManager::loadPlugin.
   expected<PluginHandle> load(IPluginLoader& loader, Manifest manifest) {
     if (auto fine = reserve(manifest); !fine) return fine.error();
     const auto reserved = manifest.name;
     const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved)));
     auto done = bringUp(loader, *plugin, dataFolderOf(reserved));
+    if (done) done = checkInterfaces(*plugin);
     if (done) done = commit(reserved, plugin);
     if (!done) {
       plugin->destroy();
@@ -112,6 +121,13 @@ class ManagerCore {
       if (auto begun = entry->plugin->begin(LifecycleStep::Unload); !begun) return begun;
       entry->stage = Stage::Leaving;
       plugin = entry->plugin;
+    }
+    if (auto left = waitForCallers(*plugin); !left) {
+      plugin->abandon();
+      std::lock_guard lock(mutex_);
+      for (auto& entry : entries_)
+        if (entry.plugin == plugin) entry.stage = Stage::Ready;
+      return left;
     }
     (void)plugin->runHooks(LifecycleStep::Unload);  // told and logged; it goes all the same
     erase(name);
@@ -240,6 +256,20 @@ class ManagerCore {
     return plugin.adopt(std::move(made));
   }
 
+  /// What the manifest declares, as far as the host has said what that is.
+  expected<void> checkInterfaces(LoadedPlugin& plugin) const {
+    std::vector<const InterfaceInfo*> known;
+    {
+      std::lock_guard lock(mutex_);
+      known = interfaces_;
+    }
+    for (const auto& declared : plugin.manifest_.interfaces)
+      for (const auto* info : known)
+        if (std::string_view(info->name) == declared)
+          if (auto there = plugin.implementation(*info); !there) return there.error().within("plugin.json: /interfaces");
+    return {};
+  }
+
   /// The plugin may call itself otherwise than its manifest does, and need more.
   expected<void> commit(const std::string& reserved, const Plugin& plugin) {
     std::lock_guard lock(mutex_);
@@ -265,8 +295,24 @@ class ManagerCore {
   }
 
   static std::string describe(const LoadedPlugin& plugin) {
-    const std::string_view doing = plugin.doing_.load();
-    return "plugin '" + plugin.name_ + "'" + (doing.empty() ? "" : " (in " + std::string(doing) + ")");
+    std::string doing = plugin.doing_.load();
+    if (doing.empty()) doing = plugin.calls_.inside();
+    return "plugin '" + plugin.name_ + "'" + (doing.empty() ? "" : " (in " + doing + ")");
+  }
+
+  // Of a plugin that is to be unloaded: who calls it finishes, nobody comes any more. If they do not finish, they may.
+  static expected<void> waitForCallers(LoadedPlugin& plugin) {
+    const auto stays = [&](Errc code, const std::string& reason) {
+      return Error(code, "unload: plugin '" + plugin.name_ + "' stays loaded: " + reason);
+    };
+    if (const auto own = plugin.calls_.ownCall())
+      return stays(Errc::WouldDeadlock, "this thread is inside its " + *own + ", which would be waited for");
+    const auto limit = processRoot().shutdown().timeout();
+    plugin.calls_.close();
+    if (plugin.calls_.waitEmpty(std::chrono::steady_clock::now() + limit)) return {};
+    const auto who = plugin.calls_.inside();
+    plugin.calls_.open();
+    return stays(Errc::TimedOut, "within " + std::to_string(limit.count()) + " ms these did not end: " + who);
   }
 
   static bool end(const Plugin& plugin, Deadline patience, Deadline last, Ending ending) {
@@ -280,7 +326,13 @@ class ManagerCore {
     const auto work = [plugin, patience] {
       for (;;) {
         const auto begun = plugin->begin(LifecycleStep::Unload);
-        if (begun) return (void)plugin->runHooks(LifecycleStep::Unload);
+        if (begun) {
+          plugin->calls_.close();
+          // On a thread of its own it waits for callers as for hooks that are stuck: whenever they end, the plugin goes.
+          const auto limit = isInsideCallback() ? std::optional(patience) : std::nullopt;
+          if (!plugin->calls_.waitEmpty(limit)) return plugin->abandon();
+          return (void)plugin->runHooks(LifecycleStep::Unload);
+        }
         if (begun.error() == Errc::PluginUnloaded || !plugin->waitIdle(patience)) return;
       }
     };
@@ -292,6 +344,7 @@ class ManagerCore {
   std::vector<Entry> entries_;  // each after what it needs, optional needs aside
   std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first
   std::filesystem::path dataFolder_;  // with a folder for each plugin; empty: the user's
+  std::vector<const InterfaceInfo*> interfaces_;  // that manifests may declare
   bool closed_ = false;
 };
 

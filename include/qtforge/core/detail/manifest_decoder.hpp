@@ -47,13 +47,14 @@ class ManifestDecoder : public ConfigurationDecoder {
     read(*fields, "", "main_class", out_.mainClass);
     readStrings(*fields, "", "python_requirements", out_.pythonRequirements);
     readStrings(*fields, "", "capabilities", out_.capabilities);
+    readStrings(*fields, "", "interfaces", out_.interfaces);
     readLane(*fields);
     readDependencies(*fields);
     readConfiguration(*fields, out_.configuration);
     readPythonConfig(*fields);
-    warnUnknown(*fields, "", std::array<std::string_view, 15>{
+    warnUnknown(*fields, "", std::array<std::string_view, 16>{
         "$schema", "name", "version", "description", "author", "license", "language", "entry_point", "main_class",
-        "dependencies", "python_requirements", "capabilities", "configuration", "python_config", "lane"});
+        "dependencies", "python_requirements", "capabilities", "interfaces", "configuration", "python_config", "lane"});
     out_.warnings = std::move(warnings_);
   }
 

@@ -71,14 +71,12 @@ class NativePlugin final : public IPlugin {
       return Error(Errc::NotAPlugin, "'" + path + "': " + pluginEntryName + " is not in its dynamic symbol table");
     PluginHost host{1, sizeof(PluginHost), &library_->root(), library_};
     if (configuration_) host.configuration = configuration_->source();
-    constexpr auto needed = offsetof(PluginTable, configChanged);
     table_ = entry(&host);
-    if (!table_ || table_->version != 1 || table_->size < needed)
+    if (!table_ || table_->version != 1 || table_->size < leastPluginTable)
       return Error(Errc::AbiMismatch, "'" + path + "': its entry hands over a table of version " +
                                           std::to_string(table_ ? table_->version : 0) + " and size " +
                                           std::to_string(table_ ? table_->size : 0) +
-                                          ", this program knows version 1 of at least " +
-                                          std::to_string(needed));
+                                          ", this program knows version 1 of at least " + std::to_string(leastPluginTable));
     Error error;
     plugin_ = table_->create(sinkInto(error));
     if (!plugin_) return failed("constructor", error);
@@ -105,6 +103,20 @@ class NativePlugin final : public IPlugin {
     Error error;
     if (table_->hook(plugin_, static_cast<std::int32_t>(hook), sinkInto(error)) != 0) return error;
     return {};
+  }
+
+  expected<Implementation> implementation(const InterfaceInfo& wanted) override {
+    constexpr auto end = offsetof(PluginTable, implementation) + sizeof(table_->implementation);
+    if (table_->size < end || !table_->implementation) return interfaceMissing(wanted);
+    Implementation found;
+    Error error;
+    if (table_->implementation(plugin_, &wanted, &found, sinkInto(error)) != 0) return error;
+    return found;
+  }
+
+  void showInterfaces(void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) override {
+    constexpr auto end = offsetof(PluginTable, showInterfaces) + sizeof(table_->showInterfaces);
+    if (table_->size >= end && table_->showInterfaces) table_->showInterfaces(plugin_, taker, take);
   }
 
   Library* library_;

@@ -3,6 +3,7 @@
 
 #include <qtforge/communication/buffer.hpp>
 #include <qtforge/core/configuration.hpp>
+#include <qtforge/core/detail/interface_info.hpp>
 #include <qtforge/utils/detail/root.hpp>
 
 #include <cstddef>
@@ -27,7 +28,13 @@ struct PluginTable {
   /// Asks whether it takes the settings of `after` instead of those of `before`. Called with a size that covers it.
   std::int32_t (*configChanged)(void* plugin, const boost::json::object* before, const boost::json::object* after,
                                 ErrorSink sink) = nullptr;
+  std::int32_t (*implementation)(void* plugin, const InterfaceInfo* wanted, Implementation* out, ErrorSink sink) = nullptr;
+  /// Calls `take` for each interface that the plugin implements.
+  void (*showInterfaces)(void* plugin, void* taker, void (*take)(void* taker, const InterfaceInfo* offered)) = nullptr;
 };
+
+/// What every plugin's table has.
+inline constexpr std::size_t leastPluginTable = offsetof(PluginTable, configChanged);
 
 /// What the host gives to a plugin's entry. Append-only.
 struct PluginHost {

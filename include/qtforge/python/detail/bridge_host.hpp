@@ -2,6 +2,7 @@
 // qtforge/python/detail/bridge_host.hpp: fills the bridge's table, for a host's capsule or for an extension on its own.
 
 #include <qtforge/python/detail/bridge_configuration.hpp>
+#include <qtforge/python/detail/bridge_interfaces.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/bridge_receiver.hpp>
 #include <qtforge/python/detail/executor.hpp>
@@ -58,7 +59,9 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgePluginConfigure>::call,
                                 &Guarded<&bridgePluginKeepConfiguration>::call,
                                 &Guarded<&bridgeStartTimer>::call,
-                                &Guarded<&bridgeStopTimer>::call};
+                                &Guarded<&bridgeStopTimer>::call,
+                                &Guarded<&bridgePluginFind>::call,
+                                &Guarded<&bridgePluginCall>::call};
   return table;
 }
 

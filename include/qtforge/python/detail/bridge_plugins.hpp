@@ -21,6 +21,8 @@ class PythonManager {
 
   std::uint64_t add(PluginHandle handle) {
     std::lock_guard lock(mutex_);
+    for (const auto& [number, known] : handles_)
+      if (known == handle) return number;
     handles_.emplace(++last_, std::move(handle));
     return last_;
   }

@@ -26,6 +26,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   std::string name;  // the manifest's
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
   std::string folder, dataFolder;  // absolute; the second may be empty
+  std::vector<std::string> interfaces;  // that the manifest declares
   qtforge::detail::Client* client = nullptr;
   std::shared_ptr<const qtforge::detail::ConfigurationStore> configuration;
   Lane* lane = nullptr;

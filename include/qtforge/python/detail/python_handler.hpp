@@ -9,6 +9,19 @@ namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 using qtforge::detail::Arrival;
 
+/// A qtforge.BinaryMessage. Null with a Python error set.
+inline Ref binaryToPython(const BinaryMessage& binary, const Gil& gil) {
+  static PyObject* type = nullptr;
+  if (!imported(type, "qtforge.communication", "BinaryMessage", gil)) return {};
+  const Ref view = viewOf(binary.data, gil);
+  const Ref shape = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(binary.shape.size())));
+  if (!view || !shape) return {};
+  for (std::size_t i = 0; i < binary.shape.size(); ++i)
+    PyTuple_SET_ITEM(shape.get(), static_cast<Py_ssize_t>(i), PyLong_FromSize_t(binary.shape[i]));
+  return Ref::steal(PyObject_CallFunction(type, "OssO", view.get(), binary.contentType.c_str(), binary.dtype.c_str(),
+                                          shape.get()));
+}
+
 /// A payload as handlers get it: dict, list, scalar, or a BinaryMessage. Null with a Python error set.
 inline Ref payloadOf(Arrival& arrival, const Gil& gil) {
   const auto json = arrival.json();
@@ -17,16 +30,7 @@ inline Ref payloadOf(Arrival& arrival, const Gil& gil) {
     return {};
   }
   if (*json) return toPython(**json, arrival.attachments ? *arrival.attachments : Attachments(), gil);
-  static PyObject* type = nullptr;
-  if (!imported(type, "qtforge.communication", "BinaryMessage", gil)) return {};
-  const auto& binary = *arrival.binary();
-  const Ref view = viewOf(binary.data, gil);
-  const Ref shape = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(binary.shape.size())));
-  if (!view || !shape) return {};
-  for (std::size_t i = 0; i < binary.shape.size(); ++i)
-    PyTuple_SET_ITEM(shape.get(), static_cast<Py_ssize_t>(i), PyLong_FromSize_t(binary.shape[i]));
-  return Ref::steal(PyObject_CallFunction(type, "OssO", view.get(), binary.contentType.c_str(), binary.dtype.c_str(),
-                                          shape.get()));
+  return binaryToPython(*arrival.binary(), gil);
 }
 
 /// The whole message, for handlers with `envelope=True`.

@@ -3,6 +3,10 @@
 
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/python/detail/bridge_bus.hpp>
+#include <qtforge/python/detail/python_interface.hpp>
+
+#include <algorithm>
+#include <mutex>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
@@ -34,7 +38,7 @@ inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   return {};
 }
 
-/// Every call goes to the plugin's lane.
+/// Every hook goes to the plugin's lane; methods of interfaces do where they say so.
 class PythonPlugin final : public IPlugin {
  public:
   PythonPlugin(std::shared_ptr<PluginContext> context, PluginTexts texts)
@@ -45,6 +49,7 @@ class PythonPlugin final : public IPlugin {
     {
       const Gil gil;
       endSubscriptions(*context_, gil);
+      implementations_.clear();
     }
     Interpreter::find()->removePlugin(*context_);
     auto done = context_->lane->call("unload", [context = context_](const Gil& gil) { return forgetPlugin(*context, gil); },
@@ -105,6 +110,23 @@ class PythonPlugin final : public IPlugin {
         hookLimit);
   }
 
+  expected<qtforge::detail::Implementation> implementation(const InterfaceInfo& wanted) override {
+    if (auto* known = find(wanted)) return known->implementation();
+    const Gil gil;
+    auto made = PythonImplementation::make(context_, wanted, gil);
+    if (!made) return made.error();
+    std::lock_guard lock(mutex_);  // a leaf: another thread may have made it meanwhile, and both will do
+    implementations_.push_back(std::move(*made));
+    return implementations_.back()->implementation();
+  }
+
+  PythonImplementation* find(const InterfaceInfo& wanted) {
+    std::lock_guard lock(mutex_);
+    for (const auto& known : implementations_)
+      if (known->implements(wanted)) return known.get();
+    return nullptr;
+  }
+
   // `before` and `behind` are functions of qtforge._author; may be null.
   expected<void> hook(const char* method, PluginState after, const char* before = nullptr, const char* behind = nullptr) {
     auto done = onLane(method, [=](PyObject* plugin, const Gil& gil) -> expected<void> {
@@ -139,6 +161,8 @@ class PythonPlugin final : public IPlugin {
 
   std::shared_ptr<PluginContext> context_;
   PluginTexts texts_;
+  std::mutex mutex_;  // guards implementations_; a leaf
+  std::vector<std::unique_ptr<PythonImplementation>> implementations_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail

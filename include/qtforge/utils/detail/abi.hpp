@@ -21,8 +21,8 @@ struct Text {
   std::size_t size = 0;
 
   Text() = default;
-  Text(std::string_view text) noexcept : data(text.data()), size(text.size()) {}
-  operator std::string_view() const noexcept { return {data, size}; }
+  constexpr Text(std::string_view text) noexcept : data(text.data()), size(text.size()) {}
+  constexpr operator std::string_view() const noexcept { return {data, size}; }
 };
 
 /// Where a function of another binary leaves its error; `set` copies the texts.

@@ -1,0 +1,143 @@
+#pragma once
+// qtforge/core/detail/interface_calls.hpp: from a call with its arguments to the thunk of a method.
+
+#include <qtforge/core/detail/call_gate.hpp>
+#include <qtforge/core/interface.hpp>
+
+#include <array>
+#include <concepts>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace qtforge::inline QTFORGE_ABI::detail {
+
+template <class Signature, class... Arguments>
+inline constexpr bool canCall = false;
+template <class R, class... P, class... Arguments>
+  requires(sizeof...(P) == sizeof...(Arguments))
+inline constexpr bool canCall<R(P...), Arguments...> = (std::convertible_to<Arguments, P> && ...);
+
+/// The interface has a method `Name`, and it takes these arguments.
+template <class I, FixedString Name, class... Arguments>
+concept CallableMethod = HasMethod<I, Name> && canCall<typename MethodNamed<I, Name>::Type, Arguments...>;
+
+template <class I, FixedString Name>
+using ResultOf = typename MethodNamed<I, Name>::Parts::Result;
+
+template <class I, FixedString Name>
+inline constexpr CallSite callSite{I::name, MethodNamed<I, Name>::name};
+template <class I>
+inline constexpr CallSite guardSite{I::name, {}};
+
+inline Error isUnloaded(std::string_view plugin, std::string_view what) {
+  return Error(Errc::PluginUnloaded, "plugin '" + std::string(plugin) + "': " + std::string(what) +
+                                         ": the plugin has been unloaded, or is being unloaded");
+}
+inline Error pointsToNothing(std::string_view interface) {
+  return Error(Errc::PluginUnloaded, "a handle of \"" + std::string(interface) + "\" that points to no plugin was used");
+}
+
+/// Room for the error of a call: on the way that most calls go nothing is made and nothing ends.
+class FailureRoom {
+ public:
+  FailureRoom() noexcept {}
+  FailureRoom(const FailureRoom&) = delete;
+  FailureRoom& operator=(const FailureRoom&) = delete;
+  ~FailureRoom() {}
+
+  [[nodiscard]] ErrorSink sink() noexcept {
+    return {this, [](void* self, std::int32_t code, Text message, Text type, Text traceback) {
+              auto& room = *static_cast<FailureRoom*>(self);
+              Error told;
+              const auto into = sinkInto(told);
+              into.set(into.self, code, message, type, traceback);
+              new (&room.error_) Error(std::move(told));
+            }};
+  }
+
+  /// Of a call that failed: its error, with whose method it was. Once.
+  [[nodiscard, gnu::cold, gnu::noinline]] Error take(std::string_view plugin, std::string_view method) {
+    const Error error(std::move(error_));
+    std::destroy_at(&error_);
+    return error.within("plugin '" + std::string(plugin) + "': " + std::string(method) + "()");
+  }
+
+ private:
+  union {
+    Error error_;
+  };
+};
+
+/// A parameter's value: what was given if it is of its type, else made of it.
+template <class P, class Argument>
+struct Converted {
+  std::remove_cvref_t<P> value;
+  explicit Converted(Argument&& argument) : value(static_cast<std::remove_cvref_t<P>>(std::forward<Argument>(argument))) {}
+  Passed<P> get() noexcept { return static_cast<Passed<P>>(value); }
+};
+template <class P, class Argument>
+  requires(std::same_as<Argument, std::remove_cvref_t<P>> ||  // an rvalue
+           (std::is_reference_v<P> && std::same_as<std::remove_cvref_t<Argument>, std::remove_cvref_t<P>>))
+struct Converted<P, Argument> {
+  Argument&& value;
+  explicit Converted(Argument&& argument) noexcept : value(std::forward<Argument>(argument)) {}
+  Passed<P> get() noexcept { return static_cast<Passed<P>>(value); }
+};
+
+/// Room for a result that a thunk makes.
+template <class R>
+union ResultRoom {
+  ResultRoom() noexcept {}
+  ~ResultRoom() {}
+  R value;
+};
+
+template <class Signature>
+struct ThunkCall;
+template <class R, class... P>
+struct ThunkCall<R(P...)> {
+  template <class... Arguments>
+  static expected<R> call(AnyThunk thunk, void* self, const std::string& plugin, std::string_view method,
+                          Arguments&&... arguments) {
+    const auto function = reinterpret_cast<typename SignatureParts<R(P...)>::Thunk>(thunk);
+    FailureRoom failure;
+    const ErrorSink sink = failure.sink();
+    if constexpr (std::is_void_v<R>) {
+      if (function(self, nullptr, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
+        return failure.take(plugin, method);
+      return {};
+    } else {
+      ResultRoom<R> room;
+      if (function(self, &room.value, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
+        return failure.take(plugin, method);
+      struct End {
+        R& value;
+        ~End() { std::destroy_at(&value); }
+      } const end{room.value};
+      return expected<R>(std::move(room.value));
+    }
+  }
+};
+
+/// @param plugin  whose methods they are, for errors
+template <class I, FixedString Name, class... Arguments>
+expected<ResultOf<I, Name>> callThunk(const AnyThunk* methods, void* self, const std::string& plugin, Arguments&&... arguments) {
+  using M = MethodNamed<I, Name>;
+  return ThunkCall<typename M::Type>::call(methods[I::indexOf(Name.view())], self, plugin, M::name,
+                                           std::forward<Arguments>(arguments)...);
+}
+
+/// Thunks for ErasedImplementation, in the interface's order.
+template <class I>
+const AnyThunk* forwardersOf() {
+  static const auto thunks = []<std::size_t... At>(std::index_sequence<At...>) {
+    return std::array<AnyThunk, I::count>{reinterpret_cast<AnyThunk>(
+        &I::template MethodAt<At>::Parts::template forward<typename I::template MethodAt<At>,
+                                                           static_cast<std::uint32_t>(At)>)...};
+  }(std::make_index_sequence<I::count>());
+  return thunks.data();
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -1,0 +1,122 @@
+#pragma once
+// qtforge/python/detail/bridge_interfaces.hpp: plugins' interfaces for Python: finding them, and calling their methods.
+
+#include <qtforge/core/detail/plugin_visit.hpp>
+#include <qtforge/python/detail/bridge_plugins.hpp>
+#include <qtforge/python/detail/python_interface.hpp>
+
+#include <cstddef>
+#include <new>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+/// Room for one value of a type that is known at run time only.
+class ValueRoom {
+ public:
+  explicit ValueRoom(const TypeInfo& type) : type_(type), place_(allocate(type)) {}
+  ValueRoom(ValueRoom&& other) noexcept : type_(other.type_), place_(std::exchange(other.place_, nullptr)), made_(other.made_) {}
+  ValueRoom& operator=(ValueRoom&&) = delete;
+  ~ValueRoom() {
+    if (!place_) return;
+    if (made_) type_.destroy(place_);
+    ::operator delete(place_, std::align_val_t(type_.alignment));
+  }
+
+  [[nodiscard]] void* place() const noexcept { return place_; }
+  /// Says that there is a value now.
+  void taken() noexcept { made_ = true; }
+  void construct() {
+    type_.construct(place_);
+    made_ = true;
+  }
+
+ private:
+  static void* allocate(const TypeInfo& type) {
+    if (type.size == 0) return nullptr;
+    return ::operator new(type.size, std::align_val_t(type.alignment));
+  }
+
+  const TypeInfo& type_;
+  void* place_;
+  bool made_ = false;
+};
+
+/// @return (number, object or None, [(interface, "signature", (name, parameters, result)), ...])
+inline PyObject* bridgePluginFind(PyObject* name) {
+  const Gil gil{GilHeld()};
+  const auto text = textArgument(name, "name");
+  if (!text) return nullptr;
+  auto plugin = qtforge::detail::LiveManagers::instance().find(*text);
+  if (!plugin) return raise(plugin.error(), gil);
+  static constexpr qtforge::detail::CallSite site{"qtforge", "find"};
+  const qtforge::detail::PluginVisit visit(*plugin, site);
+  if (!visit) return raise(qtforge::detail::isUnloaded((*plugin)->name(), "find"), gil);
+  const Ref methods = Ref::steal(PyList_New(0));
+  for (const auto* info : visit.interfaces())
+    for (std::uint32_t i = 0; methods && i < info->count; ++i) {
+      const Ref interface = textToPython(info->name), signature = textToPython(spelled(info->methods[i])),
+                method = describeMethod(info->methods[i]);
+      const Ref entry = Ref::steal(interface && signature && method
+                                       ? PyTuple_Pack(3, interface.get(), signature.get(), method.get())
+                                       : nullptr);
+      if (!entry || PyList_Append(methods.get(), entry.get()) != 0) return nullptr;
+    }
+  if (!methods) return nullptr;
+  const auto& manifest = (*plugin)->manifest();
+  const auto context = manifest.language == "python" ? Interpreter::find()->pluginNamed(manifest.name) : nullptr;
+  PyObject* object = context ? context->object.get() : nullptr;
+  return Py_BuildValue("KOO", static_cast<unsigned long long>(PythonManager::instance().add(*plugin)),
+                       object ? object : Py_None, methods.get());
+}
+
+/// Calls the method of a C++ plugin with a tuple of arguments.
+inline PyObject* bridgePluginCall(std::uint64_t number, PyObject* interface, PyObject* name, PyObject* arguments) {
+  const Gil gil{GilHeld()};
+  const auto plugin = PythonManager::instance().get(number);
+  const auto wanted = textArgument(interface, "interface"), method = textArgument(name, "method");
+  if (!wanted || !method) return nullptr;
+  if (!plugin) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
+  // Both texts are Python's, which the caller holds.
+  const qtforge::detail::CallSite site{*wanted, *method};
+  const qtforge::detail::PluginVisit visit(plugin, site);
+  if (!visit) return raise(qtforge::detail::isUnloaded(plugin->name(), *method), gil);
+  const auto where = "plugin '" + plugin->name() + "': " + std::string(*method) + "()";
+  for (const auto* info : visit.interfaces()) {
+    if (std::string_view(info->name) != *wanted) continue;
+    for (std::uint32_t at = 0; at < info->count; ++at) {
+      const auto& called = info->methods[at];
+      if (std::string_view(called.name) != *method) continue;
+      if (!PyTuple_Check(arguments) || PyTuple_GET_SIZE(arguments) != static_cast<Py_ssize_t>(called.count))
+        return PyErr_Format(PyExc_TypeError, "%s: %u arguments expected", where.c_str(), called.count);
+      const auto found = visit.implementation(*info);
+      if (!found) return raise(found.error().within(where), gil);
+      std::vector<ValueRoom> rooms;
+      std::vector<void*> places;
+      rooms.reserve(called.count);
+      for (std::uint32_t i = 0; i < called.count; ++i) {
+        const auto& parameter = called.parameters[i];
+        auto& room = rooms.emplace_back(*parameter.type);
+        room.construct();
+        places.push_back(room.place());
+        ValueFromPython conversion(gil);
+        if (!conversion.convert(*parameter.type, PyTuple_GET_ITEM(arguments, static_cast<Py_ssize_t>(i)), room.place()))
+          return raise(Error(Errc::ConversionFailed, where + ": argument " + std::string(std::string_view(parameter.name)) +
+                                                         conversion.place + ": " + conversion.reason),
+                       gil);
+      }
+      ValueRoom result(*called.result);
+      Error error;
+      const ErrorSink sink = qtforge::detail::sinkInto(error);
+      const auto failed = [&] {
+        const GilRelease released;
+        return called.invoke(found->methods[at], found->self, result.place(), places.data(), &sink);
+      }();
+      if (failed != 0) return raise(error.within(where), gil);
+      if (result.place()) result.taken();
+      return valueToPython(*called.result, result.place(), gil).release();
+    }
+  }
+  return raise(Error(Errc::InterfaceMissing, where + ": there is no such method in \"" + std::string(*wanted) + '"'), gil);
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail
