@@ -159,6 +159,7 @@ class Ledger:
         self._last = 0
         self._threads: list[threading.Thread] = []
         self._initialized = False
+        self._ended = False
 
     def data_dir(self) -> Path:
         if not self.data:
@@ -176,6 +177,7 @@ class Ledger:
 
     def add(self, take_back: Callable[[], object]) -> int:
         with self._lock:
+            self._check_open()
             self._last += 1
             self._entries[self._last] = (take_back, self._initialized)
             return self._last
@@ -202,6 +204,7 @@ class Ledger:
         thread = threading.Thread(target=run, name=name, daemon=True)
         result.set_running_or_notify_cancel()
         with self._lock:
+            self._check_open()
             self._threads = [known for known in self._threads if known.is_alive()]
             self._threads.append(thread)
             thread.start()
@@ -213,9 +216,10 @@ class Ledger:
         self.stopping.clear()
 
     def take_back(self, *, all_of_it: bool) -> None:
-        """The newest first; what fails is logged, and the rest goes on."""
+        """The newest first; what fails is logged, and the rest goes on. After all of it nothing more is taken."""
         self.stopping.set()
         with self._lock:
+            self._ended = all_of_it
             self._initialized = False
             wanted = {key: entry for key, entry in self._entries.items() if all_of_it or entry[1]}
             for key in wanted:
@@ -227,9 +231,14 @@ class Ledger:
                 self.log.exception("while it was taken back")
         self._await_threads()
 
+    def _check_open(self) -> None:
+        if self._ended:
+            raise _unloaded(self.name)
+
     def _await_threads(self) -> None:
         with self._lock:
-            threads = [known for known in self._threads if known is not threading.current_thread()]
+            threads, self._threads = self._threads, []  # one that does not end is waited for and named once
+        threads = [thread for thread in threads if thread is not threading.current_thread()]
         limit = _THREAD_LIMIT
         for thread in threads:
             begin = time.monotonic()
@@ -243,7 +252,12 @@ class Ledger:
             )
 
 
-_ledgers: dict[str, Ledger] = {}
+def _unloaded(plugin: str) -> PluginError:
+    return PluginError(f"plugin '{plugin}' has been unloaded, or is being unloaded", code=ErrorCode.PLUGIN_UNLOADED)
+
+
+# By the host's key, from before the plugin's code runs until it is unloaded; None until it is asked for.
+_ledgers: dict[int, Ledger | None] = {}
 _ledgers_by_id: dict[int, Ledger] = {}  # of plugins that a host holds, for speed
 _ledgers_lock = threading.Lock()
 
@@ -252,7 +266,7 @@ def ledger_of(plugin: object) -> Ledger:
     """The ledger of a plugin that a host made or is making.
 
     Raises:
-        PluginError: no host manages it.
+        PluginError: no host manages it, or not any more.
     """
     known = _ledgers_by_id.get(id(plugin))
     if known is not None:
@@ -266,8 +280,11 @@ def ledger_of(plugin: object) -> Ledger:
     key = described["key"]
     with _ledgers_lock:
         if key not in _ledgers:
-            _ledgers[key] = Ledger(key, described["folder"], described["data_dir"])
-        return _ledgers[key]
+            raise _unloaded(described["name"])
+        ledger = _ledgers[key]
+        if ledger is None:
+            ledger = _ledgers[key] = Ledger(described["name"], described["folder"], described["data_dir"])
+        return ledger
 
 
 def start_timer(plugin: object, seconds: float, function: Callable[[], object], *, repeat: bool) -> Timer:
@@ -346,11 +363,19 @@ def end_cleanup(plugin: object) -> None:
     ledger_of(plugin).take_back(all_of_it=False)
 
 
-def unload(name: str) -> None:
-    """Called by the host when the plugin `name` goes."""
+def load(key: int) -> None:
+    """Called by the host before code of the plugin runs."""
     with _ledgers_lock:
-        ledger = _ledgers.pop(name, None)
-        for plugin in [key for key, its in _ledgers_by_id.items() if its is ledger]:
-            del _ledgers_by_id[plugin]
+        _ledgers[key] = None
+
+
+def unload(key: int) -> None:
+    """Called by the host when the plugin goes, also where its load has failed."""
+    with _ledgers_lock:
+        ledger = _ledgers.get(key)
     if ledger:
         ledger.take_back(all_of_it=True)
+    with _ledgers_lock:
+        _ledgers.pop(key, None)
+        for plugin in [known for known, its in _ledgers_by_id.items() if its is ledger]:
+            del _ledgers_by_id[plugin]

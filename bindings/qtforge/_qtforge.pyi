@@ -38,7 +38,7 @@ class _Description(TypedDict):
     description: str
     author: str
     dependencies: list[str]
-    key: str  # the manifest's name
+    key: int  # of this load alone
     folder: str
     data_dir: str  # empty: there is no place
 

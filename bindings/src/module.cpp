@@ -134,11 +134,16 @@ void stopTimer(std::uint64_t timer) {
   if (stop) call([&] { return stop(timer); });
 }
 
-/// The host's table if it is that long, else throws.
-const python::Bridge& bridgeWithConfiguration() {
+/// The host's table, which has `member` and so all before it, else throws.
+template <class Function>
+const python::Bridge& bridgeWith(Function python::Bridge::* member, const char* what) {
   const auto& live = liveBridge();
-  (void)needed(live, &python::Bridge::pluginKeepConfiguration, "settings");
+  (void)needed(live, member, what);
   return live;
+}
+
+const python::Bridge& bridgeWithConfiguration() {
+  return bridgeWith(&python::Bridge::pluginKeepConfiguration, "settings");
 }
 
 bp::object pluginConfig(bp::object plugin) {
@@ -157,19 +162,14 @@ void pluginKeepConfiguration(std::uint64_t plugin, bp::object path) {
   call([&, &live = bridgeWithConfiguration()] { return live.pluginKeepConfiguration(plugin, path.ptr()); });
 }
 
-/// The host's table, if it has the functions for typed interfaces.
-const python::Bridge& interfacesBridge() {
-  const auto& live = liveBridge();
-  (void)needed(live, &python::Bridge::pluginCall, "typed interfaces");
-  return live;
-}
+const python::Bridge& bridgeWithInterfaces() { return bridgeWith(&python::Bridge::pluginCall, "typed interfaces"); }
 
 bp::object pluginFind(bp::object name) {
-  return call([&, &live = interfacesBridge()] { return live.pluginFind(name.ptr()); });
+  return call([&, &live = bridgeWithInterfaces()] { return live.pluginFind(name.ptr()); });
 }
 
 bp::object pluginCall(std::uint64_t plugin, bp::object interface, bp::object method, bp::object arguments) {
-  return call([&, &live = interfacesBridge()] {
+  return call([&, &live = bridgeWithInterfaces()] {
     return live.pluginCall(plugin, interface.ptr(), method.ptr(), arguments.ptr());
   });
 }

@@ -183,9 +183,11 @@ def test_timers_call_on_the_lane_until_they_are_stopped(load, capfd):
     assert "ValueError: not today" in capfd.readouterr().err
     sample.timer.stop()
     sample.timer.stop()
-    time.sleep(0.02)
+    passed = threading.Event()
+    sample.later(0.001, passed.set)  # behind a call that was under way
+    assert passed.wait(LIMIT)
     ticks = sample.ticks
-    time.sleep(0.05)
+    time.sleep(0.05)  # ten intervals in which nothing is to come
     assert (sample.ticks, sample.once) == (ticks, 1)
 
 
@@ -195,9 +197,8 @@ def test_timers_end_with_cleanup_and_begin_anew_with_initialize(load):
     plugin.initialize()
     soon(lambda: sample.ticks)
     plugin.cleanup()
-    time.sleep(0.02)
     ticks = sample.ticks
-    time.sleep(0.05)
+    time.sleep(0.05)  # ten intervals in which nothing is to come
     assert sample.ticks == ticks
     plugin.initialize()
     soon(lambda: sample.ticks > ticks)
@@ -380,6 +381,52 @@ def test_functions_for_the_unload_are_called_the_last_first_whatever_raises(load
     plugin.unload()
     assert calls == ["cleanup", "last", "first", "constructor"]
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_what_comes_during_and_after_the_unload_is_refused_and_stays_nowhere(load, plugin_folder, capfd):
+    from qtforge import _author
+
+    folder = plugin_folder(
+        "author_late",
+        """
+        import threading
+        from qtforge.core import IPlugin
+
+        late = []
+
+        class Sample(IPlugin):
+            def __init__(self):
+                self.late, self.go = late, threading.Event()
+                self.on_unload(self.more)
+                self.run_in_thread(self.hang)
+
+            def more(self):
+                for start in (lambda: self.on_unload(self.more), lambda: self.every(1, self.more),
+                              lambda: self.run_in_thread(self.more)):
+                    try:
+                        start()
+                    except Exception as error:
+                        late.append(error.code.name)
+
+            def hang(self):
+                self.go.wait()
+                self.more()
+                late.append("done")
+        """,
+    )
+    plugin = qtforge.load(folder)
+    late, go = plugin.object.late, plugin.object.go
+    before = len(_author._ledgers)
+    begin = time.monotonic()
+    plugin.initialize()
+    plugin.unload()
+    assert time.monotonic() - begin < 3.5  # the thread is waited for once
+    assert late == ["PLUGIN_UNLOADED"] * 3
+    go.set()
+    soon(lambda: late[-1] == "done")
+    assert late[3:-1] == ["PLUGIN_NOT_FOUND"] * 3
+    assert len(_author._ledgers) == before - 1
+    assert capfd.readouterr().err.count("still running") == 1
 
 
 def test_nothing_of_the_plugin_lives_after_the_unload(load):

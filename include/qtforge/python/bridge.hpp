@@ -69,8 +69,8 @@ struct Bridge {
 
   /// How the manager describes a plugin object, its manifest included; null in hosts that do not offer it. Must not call
   /// the plugin's own describing functions, whose defaults ask here.
-  /// @return dict: name, version, description, author (str), dependencies (list of str), and from later hosts key (str:
-  ///         the manifest's name), folder and data_dir (str; the second may be empty); None for one that nobody manages
+  /// @return dict: name, version, description, author (str), dependencies (list of str), and from later hosts key (int:
+  ///         of this load alone), folder and data_dir (str; the second may be empty); None for one that nobody manages
   PyObject* (*pluginDescription)(PyObject* plugin);
 
   /// Publishes a request and waits, the GIL released, for its answer. @return the answer's payload, or the Message

@@ -72,6 +72,7 @@ class PythonPluginLoader final : public IPluginLoader {
                              const std::filesystem::path& entry, const Gil& gil) {
     if (auto there = detail::ensurePackage(gil); !there) return there;
     const detail::PluginScope scope(&context);
+    if (auto told = detail::tellAuthor("load", context, gil); !told) return told;
     const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
     if (!plugins) return takePythonError("import of qtforge._plugins", gil, Errc::ImportFailed);
     auto made = detail::makePlugin(plugins.get(), manifest, entry, gil);

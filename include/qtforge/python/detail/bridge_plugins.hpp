@@ -57,9 +57,9 @@ inline PyObject* bridgePluginDescription(PyObject* plugin) {
   const Ref folder = Ref::steal(PyUnicode_DecodeFSDefault(context->folder.c_str()));
   const Ref data = Ref::steal(PyUnicode_DecodeFSDefault(context->dataFolder.c_str()));
   if (!folder || !data) return nullptr;
-  return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:s,s:O,s:O}", "name", texts.name.c_str(), "version", texts.version.c_str(),
+  return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:K,s:O,s:O}", "name", texts.name.c_str(), "version", texts.version.c_str(),
                        "description", texts.description.c_str(), "author", texts.author.c_str(), "dependencies",
-                       dependencies.get(), "key", context->name.c_str(), "folder", folder.get(), "data_dir", data.get());
+                       dependencies.get(), "key", static_cast<unsigned long long>(context->number), "folder", folder.get(), "data_dir", data.get());
 }
 
 inline PyObject* bridgePluginLoad(PyObject* path) {

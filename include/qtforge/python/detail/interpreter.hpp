@@ -23,6 +23,7 @@ struct PluginTexts {
 struct PluginContext : std::enable_shared_from_this<PluginContext> {
   enum class Making { UnderWay, Done, Abandoned };
 
+  const std::uint64_t number = next();  // unique in the process
   std::string name;  // the manifest's
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
   std::string folder, dataFolder;  // absolute; the second may be empty
@@ -33,6 +34,11 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   std::atomic<int> state{1};  // PluginState, for Python's IPlugin.state()
   SharedRef object;           // the plugin; set once, before it is shared
   std::atomic<Making> making{Making::UnderWay};
+
+  static std::uint64_t next() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+  }
 
   /// Decides, for the lane that makes the plugin and the caller that waits no longer, which of them was first.
   bool decide(Making outcome) noexcept {

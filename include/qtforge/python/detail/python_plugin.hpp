@@ -19,17 +19,22 @@ inline void endSubscriptions(const PluginContext& plugin, const Gil&) {
       [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.plugin == &plugin; }));
 }
 
-/// Calls a function of qtforge._author, where what plugins started is kept account of. Null with a Python error set.
-inline PyObject* callAuthor(const char* function, PyObject* argument, const Gil&) {
+/// Calls a function of qtforge._author, where what plugins started is kept account of.
+inline expected<void> tellAuthor(const char* function, PyObject* argument, const Gil& gil) {
   const Ref author = Ref::steal(argument ? PyImport_ImportModule("qtforge._author") : nullptr);
-  return author ? orStay([&] { return PyObject_CallMethod(author.get(), function, "O", argument); }) : nullptr;
+  const Ref done = Ref::steal(
+      author ? orStay([&] { return PyObject_CallMethod(author.get(), function, "O", argument); }) : nullptr);
+  return done ? expected<void>() : takePythonError("raised", gil);
+}
+inline expected<void> tellAuthor(const char* function, const PluginContext& plugin, const Gil& gil) {
+  return tellAuthor(function, Ref::steal(PyLong_FromUnsignedLongLong(plugin.number)).get(), gil);
 }
 
 /// Takes back what the plugin started, drops its object and modules, on its lane.
 inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   const PluginScope scope(&plugin);
-  const Ref taken = Ref::steal(callAuthor("unload", Ref::steal(PyUnicode_FromString(plugin.name.c_str())).get(), gil));
-  if (!taken) Logger("qtforge.python").warning("plugin '" + plugin.name + "': " + takePythonError("unload", gil).message());
+  if (auto told = tellAuthor("unload", plugin, gil); !told)
+    Logger("qtforge.python").warning("plugin '" + plugin.name + "': unload: " + told.error().message());
   plugin.object = SharedRef();
   const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
   const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
@@ -130,19 +135,14 @@ class PythonPlugin final : public IPlugin {
   // `before` and `behind` are functions of qtforge._author; may be null.
   expected<void> hook(const char* method, PluginState after, const char* before = nullptr, const char* behind = nullptr) {
     auto done = onLane(method, [=](PyObject* plugin, const Gil& gil) -> expected<void> {
-      if (auto told = tellAuthor(before, plugin, gil); !told) return told;
+      if (before)
+        if (auto told = tellAuthor(before, plugin, gil); !told) return told;
       auto called = judge(Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); })), gil);
       if (!called) return called;
-      return tellAuthor(behind, plugin, gil);
+      return behind ? tellAuthor(behind, plugin, gil) : expected<void>();
     });
     context_->state.store(static_cast<int>(done ? after : PluginState::Error));
     return done;
-  }
-
-  static expected<void> tellAuthor(const char* function, PyObject* plugin, const Gil& gil) {
-    if (!function) return {};
-    const Ref done = Ref::steal(callAuthor(function, plugin, gil));
-    return done ? expected<void>() : takePythonError("raised", gil);
   }
 
   // What a hook's result means: None and what counts as true are success.
