@@ -163,6 +163,29 @@ BOOST_AUTO_TEST_CASE(what_is_built_in_messages_takes_one_allocation_or_none) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(threads_that_end_leave_no_memory_for_messages) {
+  ManualBus m;
+  const auto s = m.bus.subscribe("a", [](const json::value&) {}).value();
+  const auto publishFromThreads = [&] {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 20; ++t)
+      threads.emplace_back([&] {
+        for (int i = 0; i < batch; ++i) {
+          (void)m.bus.publish("a", json::value(i));
+          (void)m.bus.publish("a", json::value("text"));
+        }
+      });
+    for (auto& thread : threads) thread.join();
+    m.runHandlers();
+  };
+  publishFromThreads();
+  const auto before = liveBytes.load();
+  for (int round = 0; round < 3; ++round) {
+    publishFromThreads();
+    BOOST_TEST(liveBytes.load() < before + 30'000);  // records of threads, if more ran at once
+  }
+}
+
 BOOST_AUTO_TEST_CASE(to_wake_idle_queues_allocates_nothing) {
   ManualBus m;
   constexpr std::size_t subscribers = 10;

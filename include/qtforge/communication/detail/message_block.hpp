@@ -68,8 +68,8 @@ class MessageBlock {
     if (alive_.fetch_sub(count, std::memory_order_acq_rel) == count) giveBack();
   }
 
-  /// Frees what the thread keeps, for one that makes no more messages. @return how many blocks
-  static std::size_t freeAll(ThreadRecord& maker) {
+  /// Frees what the thread keeps. @return how many blocks
+  static std::size_t freeSpare(ThreadRecord& maker) {
     if (auto* block = maker.filled.block) block->letGo(beingFilled - static_cast<std::int32_t>(maker.filled.messages));
     std::size_t count = 0;
     for (auto* block : {maker.filled.spare, maker.returnedBlocks.exchange(nullptr, std::memory_order_acquire)})
@@ -107,7 +107,9 @@ class MessageBlock {
   }
 
   void giveBack() {
-    if (maker_.returnedBlockCount.fetch_add(1, std::memory_order_relaxed) >= mostSpare) {
+    const bool wanted = maker_.used.load(std::memory_order_relaxed) &&
+                        maker_.returnedBlockCount.fetch_add(1, std::memory_order_relaxed) < mostSpare;
+    if (!wanted) {
       delete this;
       return;
     }

@@ -60,6 +60,16 @@ inline void destroyRecord(MessageRecord* record) {
   else ::operator delete(record);
 }
 
+/// Frees the memory that the ending thread keeps for messages.
+inline void freeSpare(ThreadRecord& maker) {
+  MessageBlock::freeSpare(maker);
+  while (auto* spare = maker.spare) {
+    maker.spare = spare->next;
+    ::operator delete(spare);
+  }
+  maker.spareCount = 0;
+}
+
 /// Memory for a record, if possible of one that was left to the calling thread, the owner of `maker`.
 inline void* recordMemory(std::size_t lines, ThreadRecord& maker) {
   if (auto* spare = maker.spare) {
@@ -88,6 +98,7 @@ inline MessageRecord* makeRecord(const RecordPlan& plan, ThreadRecord& maker) {
   record->inBlock = inBlock;
   record->lines = !inBlock && lines <= largestSpare ? static_cast<std::uint8_t>(lines) : std::uint8_t(0);
   record->maker = &maker;
+  maker.freeSpare = &freeSpare;
   record->destroy = &destroyRecord;
   if (plan.extras) record->extras = new (bytes + extrasAt) MessageExtras();
   record->payload = reinterpret_cast<void*>(

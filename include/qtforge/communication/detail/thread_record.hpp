@@ -67,6 +67,7 @@ struct alignas(64) ThreadRecord {
   std::atomic<const void*> serves{nullptr};   // what this thread alone runs, see SubscribeArgs::servedBy
   MessageRecord* spare = nullptr;             // memory of dead messages, for the next ones
   std::uint32_t spareCount = 0;
+  void (*freeSpare)(ThreadRecord& record) = nullptr;  // when the thread ends, once it has made a message
   FilledBlock filled;
   MessageBuild* build = nullptr;              // the message that it builds; see message_arena.hpp
   std::uint32_t buildSize = 256;              // bytes that such messages needed lately
@@ -179,6 +180,7 @@ class ThreadRecords {
     ThreadRecord* record;
     ~Lease() {
       ended_ = true;
+      if (record && record->freeSpare) record->freeSpare(*record);
       if (record) record->used.store(false, std::memory_order_release);
       current_ = nullptr;
     }
