@@ -1,29 +1,17 @@
 #pragma once
-// qtforge/communication/bus.hpp: MessageBus and Publisher as users hold them: handles over a table.
+// qtforge/communication/bus.hpp: MessageBus as users hold it: a handle over a table.
 
-#include <qtforge/communication/detail/built_message.hpp>
 #include <qtforge/communication/detail/handler.hpp>
 #include <qtforge/communication/detail/responder.hpp>
+#include <qtforge/communication/publisher.hpp>
 #include <qtforge/communication/subscription.hpp>
-#include <qtforge/utils/detail/root.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <functional>
-#include <optional>
 
 namespace qtforge::inline QTFORGE_ABI {
 
-struct PublishOptions {
-  std::string_view replyTo = {};                 ///< a topic on which an answer is expected
-  const boost::json::object* headers = nullptr;  ///< copied into the message
-  /// Keeps the message as its topic's last: who subscribes later gets it. At most maxRetainedTopics topics have one; see
-  /// MessageBus::clearRetained.
-  bool retain = false;
-};
-
-class Publisher;
 class Receiver;
 
 /// The bus: publishes to topics, subscribes to patterns. See topic.hpp for both.
@@ -76,7 +64,7 @@ class MessageBus {
   expected<Delivery> publish(std::string_view topic, T&& payload, const PublishOptions& options = {}) const {
     detail::PublishArgs args;
     args.topic = topic;
-    return publishWith(args, std::forward<T>(payload), options);
+    return detail::sendPayload(at(), args, std::forward<T>(payload), options);
   }
 
   /// As publish, of JSON that `f` builds in the message's own memory: one allocation while it fits, which messages of the
@@ -90,7 +78,7 @@ class MessageBus {
   expected<Delivery> build(std::string_view topic, F&& f, const PublishOptions& options = {}) const {
     detail::PublishArgs args;
     args.topic = topic;
-    return buildWith(at(), args, f, options);
+    return detail::sendBuilt(at(), args, f, options);
   }
 
   /// As publish, without ever blocking: where a mailbox with OverflowPolicy::Block is full the message waits for a place,
@@ -278,11 +266,7 @@ class MessageBus {
     return out;
   }
 
-  struct At {
-    const detail::BusTable* table = nullptr;
-    void* core = nullptr;
-    void* client = nullptr;
-  };
+  using At = detail::BusAt;
   /// For the library's own use: the core behind this handle, null when there is no runtime.
   [[nodiscard]] At at() const noexcept {
     if (core_) return {table_, core_, nullptr};
@@ -291,50 +275,7 @@ class MessageBus {
   }
 
  private:
-  friend class Publisher;
   MessageBus() noexcept = default;  // the process's: looked up at each call
-
-  static expected<Delivery> send(const At& where, detail::PublishArgs& args) {
-    if (!where.core) return detail::noRuntime();
-    Delivery delivery;
-    Error error;
-    if (where.table->publish(where.core, where.client, &args, &delivery, detail::sinkInto(error)) != 0) return error;
-    return delivery;
-  }
-
-  template <class T>
-  expected<Delivery> publishWith(detail::PublishArgs& args, T&& payload, const PublishOptions& options) const {
-    return sendPayload(at(), args, std::forward<T>(payload), options);
-  }
-
-  static void addOptions(detail::PublishArgs& args, const PublishOptions& options,
-                         std::optional<detail::PublishExtras>& extras) {
-    if (options.replyTo.empty() && !options.headers && !options.retain) return;
-    args.extras = &extras.emplace();
-    extras->replyTo = options.replyTo;
-    extras->headers = options.headers;
-    extras->retain = options.retain;
-  }
-
-  template <class F>
-  static expected<Delivery> buildWith(const At& where, detail::PublishArgs& args, F&& f, const PublishOptions& options) {
-    if (!where.core) return detail::noRuntime();
-    std::optional<detail::PublishExtras> extras;
-    addOptions(args, options, extras);
-    detail::BuiltMessage message(*where.table);
-    if (auto begun = message.begin(args); !begun) return begun.error();
-    std::invoke(f, message.json());
-    if (auto ended = message.end(args, false); !ended) return ended.error();
-    return send(where, args);
-  }
-
-  template <class T>
-  static expected<Delivery> sendPayload(const At& where, detail::PublishArgs& args, T&& payload,
-                                        const PublishOptions& options) {
-    std::optional<detail::PublishExtras> extras;
-    addOptions(args, options, extras);
-    return detail::withPublishArgs(args, std::forward<T>(payload), [&](auto& ready) { return send(where, ready); });
-  }
 
   static detail::SubscribeArgs subscribeArgs(std::string_view pattern, const SubscribeOptions& options) {
     detail::SubscribeArgs args;
@@ -359,50 +300,6 @@ class MessageBus {
 
   const detail::BusTable* table_ = nullptr;
   void* core_ = nullptr;  // of a bus of one's own
-};
-
-/// Publishes to one topic of one bus. Copies are cheap. @par Thread safety  any thread.
-class Publisher {
- public:
-  Publisher(const Publisher& other) noexcept : at_(other.at_), handle_(other.handle_) {
-    if (handle_) at_.table->retainPublisher(handle_);
-  }
-  Publisher(Publisher&& other) noexcept : at_(other.at_), handle_(std::exchange(other.handle_, nullptr)) {}
-  Publisher& operator=(Publisher other) noexcept {
-    std::swap(at_, other.at_);
-    std::swap(handle_, other.handle_);
-    return *this;
-  }
-  ~Publisher() {
-    if (handle_) at_.table->releasePublisher(handle_);
-  }
-
-  /// As MessageBus::publish, without its errors about topics.
-  template <class T>
-  expected<Delivery> publish(T&& payload, const PublishOptions& options = {}) const {
-    detail::PublishArgs args;
-    args.publisher = handle_;
-    return MessageBus::sendPayload(at_, args, std::forward<T>(payload), options);
-  }
-
-  /// As MessageBus::build, without its errors about topics.
-  template <class F>
-    requires std::is_invocable_v<F&, boost::json::value&>
-  expected<Delivery> build(F&& f, const PublishOptions& options = {}) const {
-    detail::PublishArgs args;
-    args.publisher = handle_;
-    return MessageBus::buildWith(at_, args, f, options);
-  }
-
-  /// As MessageBus::asyncPublish, without its errors about topics. Needs communication/async.hpp.
-  template <class T, class Token>
-  auto asyncPublish(T&& payload, const PublishOptions& options, Token&& token) const;
-
- private:
-  friend class MessageBus;
-  Publisher(const MessageBus::At& at, void* handle) noexcept : at_(at), handle_(handle) {}
-  MessageBus::At at_;
-  void* handle_ = nullptr;
 };
 
 inline expected<Publisher> MessageBus::publisher(std::string_view topic) const {

@@ -2,46 +2,12 @@
 // qtforge/communication/detail/responder.hpp: a user's function that answers requests, as a HandlerTable.
 
 #include <qtforge/communication/detail/handler.hpp>
-
-#include <boost/json/value_from.hpp>
+#include <qtforge/communication/detail/sending.hpp>
 
 #include <functional>
 #include <utility>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
-
-/// Calls `f(args)` with the payload in `value`, where PublishArgs wants it. `args` is good during the call.
-template <class T, class F>
-decltype(auto) withPublishArgs(PublishArgs& args, T&& value, F&& f) {
-  using Plain = std::remove_cvref_t<T>;
-  args.adopt = !std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>;
-  if constexpr (std::is_same_v<Plain, boost::json::value>) {
-    args.payload = {PayloadKind::Json, &value, nullptr};
-    return f(args);
-  } else if constexpr (std::is_same_v<Plain, BinaryMessage>) {
-    args.payload = {PayloadKind::Binary, &value, nullptr};
-    return f(args);
-  } else if constexpr (std::is_same_v<Plain, Message>) {
-    PublishExtras extras;
-    if (!args.extras) args.extras = &extras;
-    args.extras->attachments = const_cast<Attachments*>(&value.attachments());  // copied
-    args.adopt = false;
-    const auto* record = value.record();
-    args.payload = record->view();
-    args.source = record->extras && record->extras->source ? record->extras->source : value.record();
-    return f(args);
-  } else if constexpr (SharedAsItself<Plain>) {
-    static_assert(std::copy_constructible<Plain> || !std::is_lvalue_reference_v<T>,
-                  "this type cannot be copied: move it into the message");
-    args.payload = {PayloadKind::Typed, &value, &PayloadTypeOf<Plain>::table()};
-    return f(args);
-  } else {
-    auto json = boost::json::value_from(std::forward<T>(value));
-    args.payload = {PayloadKind::Json, &json, nullptr};
-    args.adopt = true;
-    return f(args);
-  }
-}
 
 template <class T>
 inline constexpr bool isExpected = false;
