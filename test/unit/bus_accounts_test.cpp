@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <latch>
 #include <memory>
 #include <random>
 #include <thread>
@@ -229,6 +230,21 @@ BOOST_AUTO_TEST_CASE(each_policy_keeps_each_publishers_order_and_accounts_for_ev
         check(asked, seed);
       }
   }
+}
+
+BOOST_AUTO_TEST_CASE(counters_miss_nothing_of_more_threads_than_they_have_lines) {
+  constexpr std::uint64_t threads = 20, perThread = 2000;
+  detail::ShardedCount count;
+  std::latch ready(threads);
+  std::vector<std::thread> all;
+  for (std::uint64_t thread = 1; thread <= threads; ++thread)
+    all.emplace_back([&, thread] {
+      if (thread == 1) count.add(1, thread);  // alone, before the others come
+      ready.arrive_and_wait();
+      for (std::uint64_t i = 0; i < perThread; ++i) count.add(thread, thread);
+    });
+  for (auto& thread : all) thread.join();
+  BOOST_TEST(count.sum() == 1 + perThread * threads * (threads + 1) / 2);
 }
 
 BOOST_AUTO_TEST_CASE(subscriptions_of_all_policies_side_by_side_do_not_disturb_each_other) {

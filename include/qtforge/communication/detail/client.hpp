@@ -12,8 +12,8 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// A count that several threads raise without meeting: the one that began in a line of its own, with plain stores, and
-/// likewise the next ones; from the ninth on together.
+/// A count that several threads raise without meeting: each of up to eight in a line of its own, with plain stores. While
+/// there is one thread only, it needs no other memory.
 class alignas(64) ShardedCount {
  public:
   ShardedCount() = default;
@@ -23,46 +23,57 @@ class alignas(64) ShardedCount {
 
   /// @param thread  the number of the calling thread's record, not 0
   [[gnu::always_inline]] void add(std::uint64_t n, std::uint64_t thread) {
-    if (owner_.load(std::memory_order_relaxed) == thread) [[likely]]
-      own_.store(own_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    if (first_.owner.load(std::memory_order_relaxed) == thread) [[likely]]
+      first_.addAsOwner(n);
     else addElsewhere(n, thread);
   }
 
   [[nodiscard]] std::uint64_t sum() const noexcept {
-    std::uint64_t total = own_.load(std::memory_order_relaxed);
+    std::uint64_t total = first_.own.load(std::memory_order_relaxed);
     if (const auto* shards = shards_.load(std::memory_order_acquire))
-      for (const auto& shard : *shards) total += shard.value.load(std::memory_order_relaxed);
+      for (const auto& shard : *shards)
+        total += shard.own.load(std::memory_order_relaxed) + shard.others.load(std::memory_order_relaxed);
     return total;
   }
 
  private:
-  struct alignas(64) Shard {
-    std::atomic<std::uint64_t> value{0};
+  struct Owned {
+    std::atomic<std::uint64_t> owner{0};  // the number of the thread that came first
+    std::atomic<std::uint64_t> own{0};    // written by that one alone
+
+    /// Whether the thread is the owner, from now on if there was none.
+    [[nodiscard]] bool ownedBy(std::uint64_t thread) {
+      std::uint64_t now = owner.load(std::memory_order_relaxed);
+      return now == thread || (now == 0 && owner.compare_exchange_strong(now, thread, std::memory_order_relaxed));
+    }
+    void addAsOwner(std::uint64_t n) {
+      own.store(own.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    }
+  };
+  struct alignas(64) Shard : Owned {
+    std::atomic<std::uint64_t> others{0};  // written by threads whose numbers fall on the same shard
   };
   using Shards = std::array<Shard, 8>;
+  static constexpr std::uint64_t several = UINT64_MAX;
 
   [[gnu::noinline]] void addElsewhere(std::uint64_t n, std::uint64_t thread) {
-    std::uint64_t none = 0;
-    if (owner_.compare_exchange_strong(none, thread, std::memory_order_relaxed)) return add(n, thread);
-    auto& shards = made();
-    if (thread < shards.size()) {
-      auto& value = shards[thread].value;
-      value.store(value.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-    } else {
-      shards[0].value.fetch_add(n, std::memory_order_relaxed);
-    }
+    if (first_.ownedBy(thread)) return first_.addAsOwner(n);
+    // All leave the first line, its owner too: it is only read from now on.
+    if (first_.owner.load(std::memory_order_relaxed) != several) first_.owner.store(several, std::memory_order_relaxed);
+    auto* known = shards_.load(std::memory_order_acquire);
+    auto& shard = (known ? *known : made())[thread % std::tuple_size_v<Shards>];
+    if (shard.ownedBy(thread)) shard.addAsOwner(n);
+    else shard.others.fetch_add(n, std::memory_order_relaxed);
   }
 
-  Shards& made() {
-    if (auto* shards = shards_.load(std::memory_order_acquire)) return *shards;
+  [[gnu::cold, gnu::noinline]] Shards& made() {
     auto fresh = std::make_unique<Shards>();
     Shards* none = nullptr;
     if (shards_.compare_exchange_strong(none, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
     return *none;
   }
 
-  std::atomic<std::uint64_t> owner_{0};  // the number of the thread that began
-  std::atomic<std::uint64_t> own_{0};
+  Owned first_;
   std::atomic<Shards*> shards_{nullptr};
 };
 
