@@ -219,18 +219,19 @@ Latency pacePosts(std::int64_t messages) {
 
 // ---- There and back ------------------------------------------------------------------------------------------------
 
-double roundTripsThroughBus(std::int64_t rounds) {
+/// @param spin  how long each side looks for the next message before it sleeps
+double roundTripsThroughBus(std::int64_t rounds, std::chrono::microseconds spin) {
   ContextThread here, there;
   const MessageBus bus(here.context.get_executor());
   std::promise<void> done;
   const auto ping = valueOf(bus.publisher("bench.ping")), pong = valueOf(bus.publisher("bench.pong"));
   const auto answers = valueOf(bus.subscribe("bench.ping", asio::bind_executor(there.context, [&](const json::value& value) {
     (void)pong.publish(value);
-  })));
+  }), {.spin = spin}));
   const auto goesOn = valueOf(bus.subscribe("bench.pong", [&](const json::value& value) {
     if (value.as_int64() == rounds) done.set_value();
     else (void)ping.publish(json::value(value.as_int64() + 1));
-  }));
+  }, {.spin = spin}));
   const auto begin = Clock::now();
   (void)ping.publish(json::value(1));
   done.get_future().wait();
@@ -291,10 +292,14 @@ std::vector<Comparison> measureLatency(const Options& options) {
 }
 
 std::vector<Comparison> measurePingPong(const Options& options) {
-  Comparison result("to another C++ thread and back", "ns/round trip", Better::Less);
+  Comparison result("to another C++ thread and back", "ns/round trip", Better::Less, "qtforge, spin of 50 us");
   auto& post = result.peer("boost::asio::post");
+  auto& asleep = result.peer("qtforge without spin");
   const auto rounds = options.messages / 20 + 1;
-  inTurn(options.runs, {{&result.ours, rounds, &roundTripsThroughBus}, {&post, rounds, &roundTripsThroughPosts}});
+  inTurn(options.runs,
+         {{&result.ours, rounds, [](auto count) { return roundTripsThroughBus(count, std::chrono::microseconds(50)); }},
+          {&asleep, rounds, [](auto count) { return roundTripsThroughBus(count, {}); }},
+          {&post, rounds, &roundTripsThroughPosts}});
   return {result};
 }
 
