@@ -33,22 +33,14 @@ struct PluginThunks {
 
   static void destroy(void* plugin) {
     guarded({}, [&]() -> expected<void> {
-      delete static_cast<IPlugin*>(plugin);
+      const std::unique_ptr<IPlugin> ended(static_cast<IPlugin*>(plugin));
+      PluginLife::end(*ended);
       return {};
     });
   }
 
   static std::int32_t hook(void* self, std::int32_t which, ErrorSink sink) {
-    return guarded(sink, [&]() -> expected<void> {
-      auto& plugin = *static_cast<IPlugin*>(self);
-      switch (static_cast<PluginHook>(which)) {
-        case PluginHook::Initialize: return plugin.initialize();
-        case PluginHook::Activate: return plugin.activate();
-        case PluginHook::Deactivate: return plugin.deactivate();
-        case PluginHook::Cleanup: plugin.cleanup(); return {};
-      }
-      return Error(Errc::InvalidArgument, "the host asked for a lifecycle hook that this plugin does not know");
-    });
+    return guarded(sink, [&] { return PluginLife::run(*static_cast<IPlugin*>(self), static_cast<PluginHook>(which)); });
   }
 
   static std::int32_t describe(void* self, void* taker, void (*take)(void*, std::int32_t, Text), ErrorSink sink) {

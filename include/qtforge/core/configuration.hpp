@@ -1,20 +1,15 @@
 #pragma once
 // qtforge/core/configuration.hpp: the values of a plugin's settings, as they are at one moment.
 
-#include <qtforge/core/detail/nearest_word.hpp>
+#include <qtforge/core/detail/json_member.hpp>
 #include <qtforge/utils/detail/abi.hpp>
 
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
-#include <boost/json/value_to.hpp>
 
 #include <memory>
-#include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace qtforge::inline QTFORGE_ABI {
 
@@ -40,17 +35,7 @@ class Configuration {
   ///   - Errc::ConversionFailed  the value is no T: an integer outside T's range, text for a number
   template <class T>
   [[nodiscard]] expected<T> get(std::string_view name) const {
-    const auto* value = values().if_contains(name);
-    if (!value) return missing(name);
-    if constexpr (std::is_same_v<T, boost::json::value>) {
-      return *value;
-    } else {
-      static_assert(boost::json::has_value_to<T>::value, "boost::json::value_to makes no T: see its documentation");
-      auto made = boost::json::try_value_to<T>(*value);
-      if (made) return std::move(*made);
-      return Error(Errc::ConversionFailed, "setting \"" + std::string(name) + "\": " + boost::json::serialize(*value) +
-                                               " does not fit the type it was asked for as: " + made.error().message());
-    }
+    return detail::jsonMember<T>(values(), name, "setting");
   }
 
   [[nodiscard]] bool contains(std::string_view name) const noexcept { return values().contains(name); }
@@ -59,14 +44,6 @@ class Configuration {
   [[nodiscard]] boost::json::object values() && { return *values_; }  // for loops over `handle->configuration().values()`
 
  private:
-  [[nodiscard]] Error missing(std::string_view name) const {
-    std::vector<std::string_view> known;
-    for (const auto& member : values()) known.push_back(member.key());
-    auto text = "no setting \"" + std::string(name) + "\" has a value";
-    if (const auto nearest = detail::nearestWord(name, known)) text += "; did you mean \"" + std::string(*nearest) + "\"?";
-    return Error(Errc::NameNotFound, text);
-  }
-
   std::shared_ptr<const boost::json::object> values_;
 };
 

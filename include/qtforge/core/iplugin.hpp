@@ -3,9 +3,13 @@
 
 #include <qtforge/core/configuration.hpp>
 #include <qtforge/core/detail/interface_info.hpp>
+#include <qtforge/core/detail/plugin_ledger.hpp>
+#include <qtforge/core/store.hpp>
 #include <qtforge/utils/error.hpp>
 #include <qtforge/utils/log.hpp>
 
+#include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +27,11 @@ enum class PluginState : int { Unloaded = 0, Loaded = 1, Initialized = 2, Active
 
 class LoadedPlugin;
 namespace detail {
+
+enum class PluginHook : std::int32_t { Initialize = 0, Activate = 1, Deactivate = 2, Cleanup = 3 };
+
 struct InterfaceQuestion;
+struct PluginLife;
 }
 
 /// A plugin. Override what you need, often only `initialize`; the manager calls the hooks, one at a time and in the
@@ -72,9 +80,66 @@ class IPlugin {
     return detail::readConfiguration(configuration_.read ? configuration_ : detail::ownConfiguration());
   }
 
+  /// The host's log under the plugin's name. @par Thread safety  any thread, as for the next ones.
+  [[nodiscard]] Logger log() const {
+    const auto* host = services();
+    return host ? Logger(std::string(std::string_view(host->name))) : Logger();
+  }
+
+  /// The plugin's folder, absolute; empty for one that nobody manages.
+  [[nodiscard]] std::filesystem::path path() const {
+    const auto* host = services();
+    return host ? std::filesystem::path(std::string_view(host->folder)) : std::filesystem::path();
+  }
+
+  /// A folder for files of the plugin's own, which outlives it; made when it is first asked for.
+  ///
+  /// @return the folder, or
+  ///   - Errc::FileFailed      it cannot be made, or the host set no place for data and the user has none
+  ///   - Errc::PluginNotFound  nobody manages the plugin
+  [[nodiscard]] expected<std::filesystem::path> dataDir() const {
+    const auto* host = services();
+    if (!host) return unmanaged("dataDir");
+    Error error;
+    if (host->makeDataFolder(host->self, detail::sinkInto(error)) != 0) return error;
+    return std::filesystem::path(std::string_view(host->dataFolder));
+  }
+
+  /// The plugin's store.
+  ///
+  /// @return the store, or
+  ///   - Errc::FileFailed      it cannot be read, or is no JSON object: mend the file that is named, or remove it
+  ///   - Errc::PluginNotFound  nobody manages the plugin
+  [[nodiscard]] expected<Store> store() {
+    const auto* host = services();
+    if (!host) return unmanaged("store");
+    auto core = ledger_.store(*host);
+    if (!core) return core.error();
+    return Store(std::move(*core));
+  }
+
+  /// Has `f` called after `cleanup` where this is called since `initialize` began, else before the destructor; the last
+  /// first. Where one throws it is logged, and the others follow. Not called if the constructor throws.
+  ///
+  /// @return nothing, or
+  ///   - Errc::PluginUnloaded  from a function that is called before the destructor: there is no later
+  expected<void> onUnload(std::function<void()> f) {
+    if (ledger_.add(std::move(f))) return {};
+    return Error(Errc::PluginUnloaded, "onUnload: the plugin is being unloaded");
+  }
+
  private:
   friend class LoadedPlugin;
   friend struct detail::InterfaceQuestion;
+  friend struct detail::PluginLife;
+
+  static Error unmanaged(const char* what) {
+    return Error(Errc::PluginNotFound, std::string(what) + ": no plugin manager has loaded this plugin");
+  }
+  [[nodiscard]] const detail::PluginServices* services() const noexcept {
+    return services_ ? services_ : detail::ownServices();
+  }
+
   /// How to call the interface. For Implements, and for loaders of other languages; valid as long as the plugin. Any
   /// thread, several at once.
   ///
@@ -90,7 +155,35 @@ class IPlugin {
     (void)take;
   }
 
-  detail::ConfigurationSource configuration_;  // set by the manager, in its own binary
+  detail::ConfigurationSource configuration_;           // set by the manager, in its own binary
+  const detail::PluginServices* services_ = nullptr;    // likewise
+  detail::PluginLedger ledger_;
+};
+
+/// Runs the hooks of a plugin, and takes back what it has left at the end.
+struct detail::PluginLife {
+  static expected<void> run(IPlugin& plugin, PluginHook hook) {
+    switch (hook) {
+      case PluginHook::Initialize: plugin.ledger_.beginInitialize(); return plugin.initialize();
+      case PluginHook::Activate: return plugin.activate();
+      case PluginHook::Deactivate: return plugin.deactivate();
+      case PluginHook::Cleanup: {
+        const CleanupEnd end{plugin};  // also if it throws
+        plugin.cleanup();
+        return {};
+      }
+    }
+    return Error(Errc::InvalidArgument, "the host asked for a lifecycle hook that this plugin does not know");
+  }
+
+  /// Before the destructor.
+  static void end(IPlugin& plugin) { plugin.ledger_.end(plugin.log()); }
+
+ private:
+  struct CleanupEnd {
+    IPlugin& plugin;
+    ~CleanupEnd() { plugin.ledger_.endCleanup(plugin.log()); }
+  };
 };
 
 /// Asks a plugin about its interfaces.

@@ -22,6 +22,7 @@ namespace qtforge::inline QTFORGE_ABI {
 namespace detail {
 class Client;
 class ConfigurationStore;
+class PluginFiles;
 class ManagerCore;
 
 /// Marks that this thread runs hooks of a plugin, and which ones further out.
@@ -140,6 +141,7 @@ class LoadedPlugin {
   Version semantic_;  // for dependencies on it
   detail::Client* client_;
   std::shared_ptr<detail::ConfigurationStore> configuration_;
+  std::shared_ptr<detail::PluginFiles> files_;
   std::unique_ptr<IPlugin> plugin_;  // touched by the winner of a step, and by who is inside calls_
   detail::CallGate calls_;
   Lifecycle lifecycle_;

@@ -20,6 +20,7 @@ struct LoadContext {
   detail::Client* client = nullptr;  ///< sender and owner on the bus of all that the plugin does; outlives the plugin
   std::shared_ptr<const detail::ConfigurationStore> configuration = nullptr;  ///< the values of its settings
   std::filesystem::path dataFolder;  ///< for the plugin's own files, not made yet; empty where there is no place
+  const detail::PluginServices* services = nullptr;  ///< what the host does for it
 };
 
 /// One kind of plugin. PluginManager::addLoader takes more of them.

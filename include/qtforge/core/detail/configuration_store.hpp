@@ -2,8 +2,9 @@
 // qtforge/core/detail/configuration_store.hpp: where the values of a plugin's settings come from, and how they change.
 
 #include <qtforge/core/configuration.hpp>
-#include <qtforge/core/detail/configuration_file.hpp>
 #include <qtforge/core/detail/field_reader.hpp>
+#include <qtforge/core/detail/json_file.hpp>
+#include <qtforge/core/manifest.hpp>
 
 #include <cstdlib>
 #include <map>
@@ -14,6 +15,8 @@
 #include <utility>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
+
+inline constexpr JsonFileKind configurationFile{"configuration", maxManifestSize, Errc::ConfigurationInvalid};
 
 /// The values of one plugin. What the host sets goes before the environment, that before the file, that before defaults.
 ///
@@ -58,8 +61,8 @@ class ConfigurationStore {
   struct Change {
     Sources sources;
     Configuration before, after;
-    std::optional<ConfigurationFile> file;  // the new one
-    std::optional<ConfigurationFile::Staged> staged;
+    std::optional<JsonFile> file;  // the new one
+    std::optional<JsonFile::Staged> staged;
 
     [[nodiscard]] bool differs() const { return before.values() != after.values(); }
   };
@@ -90,7 +93,7 @@ class ConfigurationStore {
   ///   - Errc::ConfigurationInvalid  what is in it is no JSON object, or no values of this plugin's settings
   ///   - Errc::FileFailed            it cannot be read or written
   expected<Change> prepareFile(const std::filesystem::path& path) const {
-    auto opened = ConfigurationFile::open(path);
+    auto opened = JsonFile::open(path, configurationFile);
     if (!opened) return opened.error();
     auto sources = sources_;
     sources.file.clear();
@@ -242,7 +245,7 @@ class ConfigurationStore {
   const std::map<std::string, ConfigurationEntry> entries_;
   const std::string prefix_;
   Sources sources_;
-  std::optional<ConfigurationFile> file_;
+  std::optional<JsonFile> file_;
   mutable std::mutex mutex_;  // guards values_; a leaf
   Configuration values_;
 };

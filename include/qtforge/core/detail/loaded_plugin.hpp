@@ -4,6 +4,7 @@
 #include <qtforge/communication/detail/process_root.hpp>
 #include <qtforge/core/detail/configuration_store.hpp>
 #include <qtforge/core/detail/interface_calls.hpp>
+#include <qtforge/core/detail/plugin_files.hpp>
 #include <qtforge/core/plugin_handle.hpp>
 #include <qtforge/utils/log.hpp>
 
@@ -59,6 +60,7 @@ inline LoadedPlugin::LoadedPlugin(Manifest manifest, detail::Client* client)
 inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
   plugin_ = std::move(plugin);
   plugin_->configuration_ = configuration_->source();
+  plugin_->services_ = &files_->services();
   Error error;
   const auto asked = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
     const auto replace = [](std::string& text, std::string own) {
@@ -203,14 +205,8 @@ inline expected<void> LoadedPlugin::offer(const Configuration& before, const Con
 inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
   doing_.store(toString(hook).data());
   Error error;
-  const auto failed = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
-    switch (hook) {
-      case LifecycleHook::Initialize: return plugin_->initialize();
-      case LifecycleHook::Activate: return plugin_->activate();
-      case LifecycleHook::Deactivate: return plugin_->deactivate();
-      case LifecycleHook::Cleanup: plugin_->cleanup(); return {};
-    }
-    return {};
+  const auto failed = detail::guarded(detail::sinkInto(error), [&] {
+    return detail::PluginLife::run(*plugin_, static_cast<detail::PluginHook>(hook));
   });
   if (failed == 0) return {};
   auto reason = error.message();
@@ -231,6 +227,7 @@ inline void LoadedPlugin::abandon() {
 /// Ends what the plugin subscribed and started, then the plugin itself. Its code may still publish and log in the end.
 inline void LoadedPlugin::destroy() {
   detail::closeClient(client_);
+  if (plugin_) detail::PluginLife::end(*plugin_);
   plugin_.reset();
 }
 

@@ -243,10 +243,12 @@ class ManagerCore {
 
   static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder) {
     if (auto read = plugin.configuration_->readEnvironment(); !read) return read;
+    plugin.files_ = std::make_shared<PluginFiles>(plugin.manifest_.name, plugin.manifest_.folder, dataFolder);
     std::unique_ptr<IPlugin> made;
     Error error;
     const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
-      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, plugin.configuration_, std::move(dataFolder)});
+      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, plugin.configuration_, std::move(dataFolder),
+                                                              &plugin.files_->services()});
       if (!loaded) return loaded.error();
       made = std::move(*loaded);
       if (!made) return Error(Errc::NotAPlugin, "its loader returned no plugin");

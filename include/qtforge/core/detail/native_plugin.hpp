@@ -26,7 +26,7 @@ class NativePlugin final : public IPlugin {
     own.client = context.client;
     auto library = Library::open(file, path, own);
     if (!library) return library.error();
-    std::unique_ptr<NativePlugin> plugin(new NativePlugin(*library, context.configuration));
+    std::unique_ptr<NativePlugin> plugin(new NativePlugin(*library, context));
     if (auto made = plugin->make(path.string()); !made) return made.error();
     return std::unique_ptr<IPlugin>(std::move(plugin));
   }
@@ -62,8 +62,8 @@ class NativePlugin final : public IPlugin {
   }
 
  private:
-  NativePlugin(Library* library, std::shared_ptr<const ConfigurationStore> configuration)
-      : library_(library), configuration_(std::move(configuration)) {}
+  NativePlugin(Library* library, const LoadContext& context)
+      : library_(library), configuration_(context.configuration), services_(context.services) {}
 
   expected<void> make(const std::string& path) {
     const auto entry = reinterpret_cast<PluginEntry>(library_->symbol(pluginEntryName));
@@ -71,6 +71,7 @@ class NativePlugin final : public IPlugin {
       return Error(Errc::NotAPlugin, "'" + path + "': " + pluginEntryName + " is not in its dynamic symbol table");
     PluginHost host{1, sizeof(PluginHost), &library_->root(), library_};
     if (configuration_) host.configuration = configuration_->source();
+    host.services = services_;
     table_ = entry(&host);
     if (!table_ || table_->version != 1 || table_->size < leastPluginTable)
       return Error(Errc::AbiMismatch, "'" + path + "': its entry hands over a table of version " +
@@ -121,6 +122,7 @@ class NativePlugin final : public IPlugin {
 
   Library* library_;
   std::shared_ptr<const ConfigurationStore> configuration_;
+  const PluginServices* services_;
   const PluginTable* table_ = nullptr;
   void* plugin_ = nullptr;
   std::array<std::string, 4> texts_;

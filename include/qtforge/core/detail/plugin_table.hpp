@@ -4,13 +4,12 @@
 #include <qtforge/communication/buffer.hpp>
 #include <qtforge/core/configuration.hpp>
 #include <qtforge/core/detail/interface_info.hpp>
+#include <qtforge/core/detail/plugin_services.hpp>
 #include <qtforge/utils/detail/root.hpp>
 
 #include <cstddef>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
-
-enum class PluginHook : std::int32_t { Initialize = 0, Activate = 1, Deactivate = 2, Cleanup = 3 };
 
 enum class PluginText : std::int32_t { Name = 0, Version = 1, Description = 2, Author = 3, Dependency = 4 };
 
@@ -43,13 +42,16 @@ struct PluginHost {
   Root* root = nullptr;    // this plugin's own: it must outlive the library
   Lease* lease = nullptr;  // on the plugin's library
   ConfigurationSource configuration = {};  // the plugin's settings; valid until it is destroyed
+  const PluginServices* services = nullptr;
 };
 
 /// In a plugin: takes over what the host gives, which may be older than the plugin.
 inline void takeHost(const PluginHost& host) noexcept {
   ownLease() = host.lease;
-  constexpr auto needed = offsetof(PluginHost, configuration) + sizeof(host.configuration);
-  ownConfiguration() = host.size >= needed ? host.configuration : ConfigurationSource();
+  const auto has = [&](std::size_t end) { return host.size >= end; };
+  ownConfiguration() = has(offsetof(PluginHost, configuration) + sizeof(host.configuration)) ? host.configuration
+                                                                                            : ConfigurationSource();
+  ownServices() = has(offsetof(PluginHost, services) + sizeof(host.services)) ? host.services : nullptr;
 }
 
 using PluginEntry = const PluginTable* (*)(const PluginHost* host);

@@ -1,14 +1,14 @@
 #pragma once
-// qtforge/core/detail/configuration_file.hpp: settings in a file that is replaced as a whole or not at all.
+// qtforge/core/detail/json_file.hpp: a JSON object in a file that is replaced as a whole or not at all.
 
 #include <qtforge/communication/detail/json_reader.hpp>
 #include <qtforge/core/detail/file.hpp>
-#include <qtforge/core/manifest.hpp>
 
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -20,19 +20,27 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// A file that has a JSON object: names of settings and their values.
-class ConfigurationFile {
+/// What a file of JSON is for.
+struct JsonFileKind {
+  const char* name;     // in messages
+  std::uint64_t largest;  // bytes, some MiB
+  Errc invalid;         // the error where it holds no object
+};
+
+/// A file that has a JSON object.
+class JsonFile {
  public:
   /// Reads the file; none is as good as an empty object. A link is followed, and what it leads to replaced later.
   ///
   /// @return the file and what is in it, or
-  ///   - Errc::FileFailed            it cannot be read, or is no regular file
-  ///   - Errc::ConfigurationInvalid  what is in it is no JSON object
-  static expected<std::pair<ConfigurationFile, boost::json::object>> open(const std::filesystem::path& path) {
+  ///   - Errc::FileFailed  it cannot be read, is no regular file, or larger than its kind allows
+  ///   - `kind.invalid`    what is in it is no JSON object
+  static expected<std::pair<JsonFile, boost::json::object>> open(const std::filesystem::path& path,
+                                                                 const JsonFileKind& kind) {
     std::error_code failure;
     auto real = std::filesystem::weakly_canonical(std::filesystem::absolute(path, failure), failure);
-    if (failure) return Error(Errc::FileFailed, "configuration '" + path.string() + "': " + failure.message());
-    ConfigurationFile file(std::move(real));
+    if (failure) return Error(Errc::FileFailed, std::string(kind.name) + " '" + path.string() + "': " + failure.message());
+    JsonFile file(std::move(real), kind);
     auto text = file.readText();
     if (!text) return text.error();
     file.text_ = std::move(*text);
@@ -48,7 +56,7 @@ class ConfigurationFile {
     return std::pair(std::move(file), std::move(values));
   }
 
-  [[nodiscard]] std::string name() const { return "configuration '" + path_.string() + "'"; }
+  [[nodiscard]] std::string name() const { return std::string(kind_.name) + " '" + path_.string() + "'"; }
 
   /// New content beside the file, on the disk; goes with the object unless it is committed.
   class Staged {
@@ -60,7 +68,7 @@ class ConfigurationFile {
     }
 
    private:
-    friend class ConfigurationFile;
+    friend class JsonFile;
     Staged(std::string temporary, std::string text) : temporary_(std::move(temporary)), text_(std::move(text)) {}
     std::string temporary_, text_;
   };
@@ -108,13 +116,13 @@ class ConfigurationFile {
   }
 
  private:
-  explicit ConfigurationFile(std::filesystem::path path) : path_(std::move(path)) {}
+  JsonFile(std::filesystem::path path, const JsonFileKind& kind) : path_(std::move(path)), kind_(kind) {}
 
   [[nodiscard]] Error failed(const std::string& what, int reason) const {
     return Error(Errc::FileFailed, name() + ": " + what + ": " + std::generic_category().message(reason));
   }
   [[nodiscard]] Error broken(const std::string& reason) const {
-    return Error(Errc::ConfigurationInvalid, name() + ": " + reason + "; mend it or take it away");
+    return Error(kind_.invalid, name() + ": " + reason + "; mend it or take it away");
   }
 
   // None where there is no file.
@@ -123,8 +131,9 @@ class ConfigurationFile {
     if (std::filesystem::status(path_, failure).type() == std::filesystem::file_type::not_found)
       return std::optional<std::string>();
     const auto file = File::open(path_, Errc::FileFailed);
-    if (!file) return file.error().within("configuration");
-    if (file->size() > maxManifestSize) return Error(Errc::FileFailed, name() + ": larger than 1 MiB");
+    if (!file) return file.error().within(kind_.name);
+    if (file->size() > kind_.largest)
+      return Error(Errc::FileFailed, name() + ": larger than " + std::to_string(kind_.largest / (1024 * 1024)) + " MiB");
     std::string text(static_cast<std::size_t>(file->size()), '\0');
     if (!file->readAt(0, text.data(), text.size()))
       return Error(Errc::FileFailed, name() + ": it changed or failed while it was read");
@@ -132,6 +141,7 @@ class ConfigurationFile {
   }
 
   std::filesystem::path path_;
+  JsonFileKind kind_;
   std::optional<std::string> text_;  // as it was read or written last
 };
 

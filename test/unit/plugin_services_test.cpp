@@ -1,0 +1,245 @@
+// What the host gives to plugins in C++: their log, their folders, their store, and functions that are called at the end.
+
+#include "plugin_folder.hpp"
+
+#include <qtforge/communication/message_bus.hpp>
+#include <qtforge/core/plugin_manager.hpp>
+#include <qtforge/host.hpp>
+
+#include <boost/json/parse.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <string>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+using namespace qtforge;
+using test::contains;
+
+namespace plugin_services {
+
+namespace json = boost::json;
+
+class Plugin : public IPlugin {
+ public:
+  explicit Plugin(std::vector<std::string>& told) : told_(told) {}
+  ~Plugin() override { told_.push_back("destructor"); }
+  expected<void> initialize() override { return inInitialize ? inInitialize() : expected<void>(); }
+  void cleanup() override { told_.push_back("cleanup"); }
+
+  std::function<expected<void>()> inInitialize;
+
+ private:
+  std::vector<std::string>& told_;
+};
+
+class Loader : public IPluginLoader {
+ public:
+  explicit Loader(std::vector<std::string>& told) : told_(told) {}
+  std::string_view language() const override { return "made up"; }
+  expected<std::unique_ptr<IPlugin>> load(const Manifest&, const LoadContext&) override {
+    auto made = std::make_unique<Plugin>(told_);
+    plugin = made.get();
+    return std::unique_ptr<IPlugin>(std::move(made));
+  }
+
+  Plugin* plugin = nullptr;  // the last
+
+ private:
+  std::vector<std::string>& told_;
+};
+
+/// A manager with the plugin "mine", whose data lies in "data".
+struct Loaded {
+  Loaded() {
+    auto made = std::make_unique<Loader>(told);
+    loader = made.get();
+    manager.addLoader(std::move(made));
+    manager.setDataFolder(folder / "data");
+    folder.write("p/plugin.json", R"({"name": "mine", "version": "1.0.0", "language": "made up", "entry_point": "x"})");
+    load();
+  }
+
+  void load() {
+    handle = manager.loadPlugin(folder / "p").value();
+    plugin = loader->plugin;
+  }
+
+  [[nodiscard]] test::fs::path file() const { return folder / "data/mine/store.json"; }
+  [[nodiscard]] Store store() const { return plugin->store().value(); }
+  [[nodiscard]] json::value kept() const {
+    std::ifstream in(file(), std::ios::binary);
+    return json::parse(std::string(std::istreambuf_iterator<char>(in), {}));
+  }
+
+  test::Folder folder;
+  std::vector<std::string> told;
+  PluginManager manager;
+  Loader* loader = nullptr;
+  PluginHandle handle;
+  Plugin* plugin = nullptr;
+};
+
+}  // namespace plugin_services
+
+BOOST_AUTO_TEST_SUITE(plugin_services)
+
+BOOST_FIXTURE_TEST_CASE(a_plugin_knows_its_folders, Loaded) {
+  BOOST_TEST(plugin->path() == folder / "p");
+  BOOST_TEST(!test::fs::exists(folder / "data"));
+  const auto data = plugin->dataDir().value();
+  BOOST_TEST(data == folder / "data/mine");
+  BOOST_TEST(test::fs::is_directory(data));
+  folder.write("file", "");
+  manager.unloadPlugin("mine").value();
+  manager.setDataFolder(folder / "file");
+  load();
+  const auto none = plugin->dataDir();
+  BOOST_TEST((none.error() == Errc::FileFailed));
+  BOOST_TEST(contains(none.error().message(), (folder / "file/mine").string()));
+}
+
+BOOST_AUTO_TEST_CASE(one_that_nobody_manages_has_none) {
+  std::vector<std::string> told;
+  Plugin plugin(told);
+  BOOST_TEST(plugin.path().empty());
+  BOOST_TEST((plugin.dataDir().error() == Errc::PluginNotFound));
+  BOOST_TEST((plugin.store().error() == Errc::PluginNotFound));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_store_keeps_each_change_at_once, Loaded) {
+  auto store = this->store();
+  BOOST_TEST(store.values().empty());
+  BOOST_TEST(!test::fs::exists(file()));
+  store.set("visits", 1).value();
+  BOOST_TEST(kept() == json::parse(R"({"visits": 1})"));
+  store.update({{"name", "x"}, {"list", {1, 2.5}}}).value();
+  store.erase("visits").value();
+  store.erase("visits").value();
+  BOOST_TEST(kept() == json::parse(R"({"name": "x", "list": [1, 2.5]})"));
+  BOOST_TEST(store.get<std::vector<double>>("list").value() == (std::vector<double>{1, 2.5}));
+  BOOST_TEST(store.get<int>("visits", 7).value() == 7);
+  BOOST_TEST((store.get<int>("name", 7).error() == Errc::ConversionFailed));
+  BOOST_TEST(contains(store.get<int>("nam").error().message(), "did you mean \"name\"?"));
+  BOOST_TEST(this->store().contains("name"));  // the same one
+  manager.unloadPlugin("mine").value();
+  load();
+  BOOST_TEST(this->store().values() == kept().as_object());
+  this->store().clear().value();
+  BOOST_TEST(kept() == json::object());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_store_refuses_what_could_not_be_read_again, Loaded) {
+  auto store = this->store();
+  store.set("a", 1).value();
+  const auto wrong = [&](json::value value) {
+    const auto done = store.set("b", std::move(value));
+    BOOST_REQUIRE(!done);
+    BOOST_TEST((done.error() == Errc::InvalidArgument));
+    BOOST_TEST(!store.contains("b"));
+    BOOST_TEST(kept() == json::parse(R"({"a": 1})"));
+  };
+  wrong(std::numeric_limits<double>::infinity());
+  wrong(std::numeric_limits<double>::quiet_NaN());
+  wrong("\xff");
+  json::value deep(1);
+  for (int i = 0; i < 2000; ++i) deep = json::array{std::move(deep)};
+  wrong(std::move(deep));
+  BOOST_TEST((store.set("b", std::string(64 * 1024 * 1024, 'x')).error() == Errc::LimitExceeded));
+  store.set("b", 2).value();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_broken_file_is_named_and_left_alone, Loaded) {
+  folder.write("data/mine/store.json", "[1]");
+  const auto store = plugin->store();
+  BOOST_TEST((store.error() == Errc::FileFailed));
+  BOOST_TEST(contains(store.error().message(), file().string()));
+  folder.write("data/mine/store.json", R"({"a": 1})");
+  auto mended = this->store();
+  BOOST_TEST(mended.get<int>("a").value() == 1);
+  folder.write("data/mine/store.json", R"({"a": 2})");
+  BOOST_TEST((mended.set("b", 1).error() == Errc::FileFailed));  // somebody else's change is not lost
+  BOOST_TEST(!mended.contains("b"));
+  BOOST_TEST(kept() == json::parse(R"({"a": 2})"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_store_is_changed_by_several_threads, Loaded) {
+  auto store = this->store();
+  std::vector<std::thread> all;
+  for (int thread = 0; thread < 4; ++thread)
+    all.emplace_back([&, thread] {
+      for (int i = 0; i < 5; ++i) (void)store.set(std::to_string(thread) + "." + std::to_string(i), i);
+    });
+  for (auto& thread : all) thread.join();
+  BOOST_TEST(store.values().size() == std::size_t{20});
+  BOOST_TEST(kept() == store.values());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_store_outlives_its_plugin_unchanged, Loaded) {
+  auto store = this->store();
+  store.set("a", 1).value();
+  manager.unloadPlugin("mine").value();
+  BOOST_TEST(store.get<int>("a").value() == 1);
+  BOOST_TEST((store.set("a", 2).error() == Errc::PluginUnloaded));
+  BOOST_TEST(kept() == json::parse(R"({"a": 1})"));
+}
+
+BOOST_FIXTURE_TEST_CASE(functions_are_called_at_the_end_the_last_first, Loaded) {
+  const auto tells = [&](std::string text) { return [&, text] { told.push_back(text); }; };
+  plugin->onUnload(tells("before")).value();
+  plugin->inInitialize = [&]() -> expected<void> {
+    plugin->onUnload(tells("first")).value();
+    plugin->onUnload([] { throw std::runtime_error("thrown"); }).value();
+    plugin->onUnload(tells("second")).value();
+    return {};
+  };
+  handle->initialize().value();
+  handle->cleanup().value();
+  BOOST_TEST(told == (std::vector<std::string>{"cleanup", "second", "first"}));
+  told.clear();
+  plugin->onUnload([&] { BOOST_TEST((plugin->onUnload([] {}).error() == Errc::PluginUnloaded)); }).value();
+  handle->initialize().value();
+  manager.unloadPlugin("mine").value();
+  BOOST_TEST(told == (std::vector<std::string>{"cleanup", "second", "first", "before", "destructor"}));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_failed_initialize_began_ends_with_its_cleanup, Loaded) {
+  plugin->inInitialize = [&]() -> expected<void> {
+    plugin->onUnload([&] { told.push_back("taken back"); }).value();
+    return Error("no");
+  };
+  BOOST_TEST(!handle->initialize());
+  manager.unloadPlugin("mine").value();
+  BOOST_TEST(told == (std::vector<std::string>{"cleanup", "taken back", "destructor"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_native_plugin_has_all_of_it) {
+  const test::Folder folder;
+  auto& bus = MessageBus::instance();
+  std::vector<std::string> told;
+  std::vector<int> visits;
+  const SubscribeOptions direct{.delivery = DeliveryMode::Direct};
+  const auto texts = bus.subscribe("author.told", [&](const std::string& text) { told.push_back(text); }, direct).value();
+  const auto counts = bus.subscribe("author.visits", [&](int count) { visits.push_back(count); }, direct).value();
+  for (int i = 0; i < 2; ++i) {
+    told.clear();
+    PluginManager manager;
+    manager.setDataFolder(folder.path());
+    const auto plugin = manager.loadPlugin(test::fixture("author")).value();
+    plugin->initialize().value();
+    const auto unloaded = manager.unloadPlugin("Author");
+    BOOST_TEST(told == (std::vector<std::string>{"last of initialize, cleaned", "first of initialize, cleaned",
+                                                 "at the unload, cleaned", "destructor"}));
+  }
+  BOOST_TEST(visits == (std::vector<int>{1, 2}));
+  BOOST_TEST(test::fs::exists(folder / "Author/store.json"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
