@@ -93,7 +93,7 @@ class Plugin:
         _qtforge.plugin_keep_configuration(self._number, text)
 
     def initialize(self) -> None:
-        """LOADED to INITIALIZED.
+        """LOADED to INITIALIZED; from ERROR another try, for which the plugin cleans up first.
 
         Raises:
             PluginError: not possible in its state, or the plugin refused or raised.

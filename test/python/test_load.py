@@ -79,6 +79,33 @@ def test_a_step_that_is_not_possible_raises_and_never_reaches_the_plugin(plugin_
         assert plugin.object.steps == []
 
 
+def test_a_plugin_in_error_is_tried_again_from_a_clean_state(bus, plugin_folder):
+    source = """
+        from qtforge import MessageBus
+        from qtforge.core import IPlugin
+        class Sample(IPlugin):
+            def __init__(self):
+                self.steps = []
+            def initialize(self):
+                self.steps.append("initialize")
+                self.on_unload(lambda: self.steps.append("taken back"))
+                MessageBus.instance().subscribe("load.again", self.steps.append, owner=self)
+                return len(self.steps) > 1
+            def cleanup(self):
+                self.steps.append("cleanup")
+    """
+    with qtforge.load(plugin_folder("again", source)) as plugin:
+        with pytest.raises(qtforge.PluginError, match="initialize"):
+            plugin.initialize()
+        assert plugin.state is PluginState.ERROR
+        plugin.initialize()
+        assert plugin.state is PluginState.INITIALIZED
+        assert plugin.object.steps == ["initialize", "cleanup", "taken back", "initialize"]
+        assert bus.publish("load.again", "once") == 1  # what the first try subscribed has ended
+        bus.drain()
+        assert plugin.object.steps[4:] == ["once"]
+
+
 def test_what_the_class_says_goes_before_the_manifest(plugin_folder):
     source = """
         from qtforge.core import IPlugin

@@ -249,7 +249,7 @@ BOOST_AUTO_TEST_CASE(hooks_that_fail_by_error_throw_or_without_a_word_lead_to_Er
         if (how == "odd") BOOST_TEST(contains(text, "no std::exception"));
         if (how == "empty") BOOST_TEST(contains(text, "failed without saying why"));
         BOOST_TEST((plugin->state() == PluginState::Error));
-        BOOST_TEST((plugin->initialize().error() == Errc::IllegalTransition));
+        BOOST_TEST((plugin->activate().error() == Errc::IllegalTransition));
         BOOST_TEST(plugin->cleanup().has_value());
         BOOST_TEST((plugin->state() == PluginState::Loaded));
         BOOST_TEST(plugin->initialize().has_value());

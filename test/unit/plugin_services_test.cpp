@@ -210,14 +210,38 @@ BOOST_FIXTURE_TEST_CASE(functions_are_called_at_the_end_the_last_first, Loaded) 
   BOOST_TEST(told == (std::vector<std::string>{"cleanup", "second", "first", "before", "destructor"}));
 }
 
-BOOST_FIXTURE_TEST_CASE(what_a_failed_initialize_began_ends_with_its_cleanup, Loaded) {
+BOOST_FIXTURE_TEST_CASE(what_a_failed_initialize_began_ends_before_another_try, Loaded) {
   plugin->inInitialize = [&]() -> expected<void> {
     plugin->onUnload([&] { told.push_back("taken back"); }).value();
     return Error("no");
   };
   BOOST_TEST(!handle->initialize());
+  plugin->inInitialize = [&]() -> expected<void> {
+    told.push_back("another try");
+    return {};
+  };
+  handle->initialize().value();
+  BOOST_TEST((handle->state() == PluginState::Initialized));
   manager.unloadPlugin("mine").value();
-  BOOST_TEST(told == (std::vector<std::string>{"cleanup", "taken back", "destructor"}));
+  BOOST_TEST(told == (std::vector<std::string>{"cleanup", "taken back", "another try", "cleanup", "destructor"}));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_subscribed_while_initialized_ends_after_cleanup) {
+  const test::Folder folder;
+  PluginManager manager;
+  manager.setDataFolder(folder.path());
+  const auto plugin = manager.loadPlugin(test::fixture("author")).value();
+  auto& bus = MessageBus::instance();
+  const auto heard = [&] { return bus.publish("author.hears", 1).value().receivers(); };
+  BOOST_TEST(heard() == 1u);  // by its constructor's
+  plugin->initialize().value();
+  BOOST_TEST(heard() == 2u);
+  (void)plugin->cleanup();  // fails
+  BOOST_TEST(heard() == 1u);
+  plugin->initialize().value();
+  BOOST_TEST(heard() == 2u);
+  (void)manager.unloadPlugin("Author");
+  BOOST_TEST(heard() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_native_plugin_has_all_of_it) {

@@ -52,7 +52,7 @@ class IPlugin {
   /// Names of plugins that must be loaded before, with an optional version range: "Core >= 1.0.0".
   [[nodiscard]] virtual std::vector<std::string> dependencies() const { return {}; }
 
-  /// Loaded -> Initialized: subscribe, open, start.
+  /// Loaded -> Initialized: subscribe, open, start. Called again after `cleanup` where the host tries again.
   virtual expected<void> initialize() { return {}; }
   /// Initialized -> Active.
   virtual expected<void> activate() { return {}; }

@@ -31,6 +31,7 @@ enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Clea
 ///
 ///     step        from                        hooks                                to
 ///     Initialize  Loaded                      initialize                           Initialized
+///                 Error                       cleanup if needed, initialize        Initialized
 ///     Activate    Initialized                 activate                             Active
 ///     Deactivate  Active                      deactivate                           Initialized
 ///     Cleanup     Initialized, Active, Error  (deactivate if Active,) cleanup      Loaded
@@ -38,7 +39,7 @@ enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Clea
 ///     Unload      any but Unloaded            what Cleanup would call, if needed   Unloaded
 ///     Configure   any but Unloaded            none: its winner asks the plugin     the same
 ///
-/// A hook that fails leads to Error, where Cleanup and Unload are possible. One step runs at a time: whoever wins
+/// A hook that fails leads to Error. In Initialize no other follows it; Cleanup and Unload go on. One step runs at a time: whoever wins
 /// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`; or at once `abandon`.
 /// @par Thread safety  `state`, `running`, `begin`: any thread; the rest: the winner of `begin`. Nothing waits.
 class Lifecycle {
@@ -77,8 +78,8 @@ class Lifecycle {
       case LifecycleStep::None:
       case LifecycleStep::Configure: return std::nullopt;
       case LifecycleStep::Initialize:
-        if (now.state == PluginState::Loaded) return LifecycleHook::Initialize;
-        return std::nullopt;
+        if (now.over || now.state == PluginState::Initialized) return std::nullopt;
+        return now.mustClean ? LifecycleHook::Cleanup : LifecycleHook::Initialize;
       case LifecycleStep::Activate:
         if (now.state == PluginState::Initialized) return LifecycleHook::Activate;
         return std::nullopt;
@@ -103,6 +104,7 @@ class Lifecycle {
                                      PluginState::Loaded};
     now.state = outcome == Outcome::Failed ? PluginState::Error : after[static_cast<std::size_t>(hook)];
     now.mustClean = hook != LifecycleHook::Cleanup;  // also after an `initialize` that failed
+    now.over = outcome == Outcome::Failed;
     word_.store(pack(now), std::memory_order_release);
   }
 
@@ -118,6 +120,7 @@ class Lifecycle {
     auto now = unpack(word_.load(std::memory_order_relaxed));
     if (now.step == LifecycleStep::Unload) now.state = PluginState::Unloaded;
     now.step = LifecycleStep::None;
+    now.over = false;
     word_.store(pack(now), std::memory_order_release);
   }
 
@@ -126,20 +129,22 @@ class Lifecycle {
     PluginState state = PluginState::Loaded;
     LifecycleStep step = LifecycleStep::None;
     bool mustClean = false;  // initialize was called, cleanup not since
+    bool over = false;       // a hook of this step has failed
   };
 
   static constexpr std::uint32_t pack(Now now) noexcept {
     return static_cast<std::uint32_t>(now.state) | static_cast<std::uint32_t>(now.step) << 8 |
-           static_cast<std::uint32_t>(now.mustClean) << 16;
+           static_cast<std::uint32_t>(now.mustClean) << 16 | static_cast<std::uint32_t>(now.over) << 17;
   }
   static constexpr Now unpack(std::uint32_t word) noexcept {
-    return {static_cast<PluginState>(word & 0xFF), static_cast<LifecycleStep>(word >> 8 & 0xFF), (word >> 16) != 0};
+    return {static_cast<PluginState>(word & 0xFF), static_cast<LifecycleStep>(word >> 8 & 0xFF), (word >> 16 & 1) != 0,
+            (word >> 17 & 1) != 0};
   }
 
   static constexpr bool allowed(LifecycleStep step, PluginState state) noexcept {
     switch (step) {
       case LifecycleStep::None: return false;
-      case LifecycleStep::Initialize: return state == PluginState::Loaded;
+      case LifecycleStep::Initialize: return state == PluginState::Loaded || state == PluginState::Error;
       case LifecycleStep::Activate: return state == PluginState::Initialized;
       case LifecycleStep::Deactivate: return state == PluginState::Active;
       case LifecycleStep::Cleanup:
@@ -150,7 +155,7 @@ class Lifecycle {
   }
 
   static std::string hint(LifecycleStep step, PluginState state) {
-    if (state == PluginState::Error) return ": clean up first";
+    if (state == PluginState::Error) return ": initialize or clean up first";
     if (step == LifecycleStep::Activate && state == PluginState::Loaded) return ": initialize first";
     return {};
   }

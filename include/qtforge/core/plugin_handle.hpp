@@ -57,11 +57,11 @@ class LoadedPlugin {
   /// While a step's hook runs, the state before it.
   [[nodiscard]] PluginState state() const noexcept { return lifecycle_.state(); }
 
-  /// Loaded -> Initialized.
+  /// Loaded -> Initialized; from Error another try, for which the plugin cleans up first.
   ///
   /// @return nothing, or
   ///   - Errc::HookFailed         the hook failed, returned false or threw; pythonType() and traceback() say more for
-  ///                              Python. The state is Error: cleanup() leads back to Loaded.
+  ///                              Python. The state is Error: initialize() tries again, cleanup() leads to Loaded.
   ///   - Errc::IllegalTransition  in another state, or while another step runs: both are named
   ///   - Errc::PluginUnloaded     the plugin is gone
   expected<void> initialize() { return run(LifecycleStep::Initialize); }

@@ -93,10 +93,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     const Error ended(Errc::ShuttingDown, std::string(client.name()) + " has ended");
     requests_.failAll(&client, ended);
     operations_.endAll(&client, ended);
-    for (auto* subscription : list([&](const SubscriptionCore& s) { return &s.client() == &client; })) {
-      unsubscribe(*subscription, yield);
-      subscription->release();
-    }
+    unsubscribeEach([&](const SubscriptionCore& s) { return &s.client() == &client; }, yield);
+  }
+
+  /// Ends the subscriptions that the client made while it was initialized.
+  void unsubscribeInitialized(const Client& client) {
+    unsubscribeEach([&](const SubscriptionCore& s) { return &s.client() == &client && s.ofInitialized; }, nullptr);
   }
 
   /// Ends all subscriptions and refuses what comes.
@@ -106,10 +108,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       state_.fetch_or(isClosed, std::memory_order_seq_cst);
     }
     endRequests();
-    for (auto* subscription : list([](const SubscriptionCore&) { return true; })) {
-      unsubscribe(*subscription, nullptr);
-      subscription->release();
-    }
+    unsubscribeEach([](const SubscriptionCore&) { return true; }, nullptr);
   }
 
   /// Refuses what comes, without waiting for what runs: for the end of the process.
@@ -186,6 +185,14 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   void unanswered(const SubscriptionCore& subscription, const Message& request) override;
 
   /// Calls `f` for a retained pointer to each subscription that `wanted` accepts; the caller releases them.
+  template <class Wanted>
+  void unsubscribeEach(Wanted&& wanted, const Yield* yield) {
+    for (auto* subscription : list(wanted)) {
+      unsubscribe(*subscription, yield);
+      subscription->release();
+    }
+  }
+
   template <class Wanted>
   [[nodiscard]] std::vector<SubscriptionCore*> list(Wanted&& wanted) const {
     std::lock_guard lock(mutex_);

@@ -117,6 +117,7 @@ class Client {
   }
 
   ShardedCount sent;
+  std::atomic<bool> initialized{false};  // from before a plugin's `initialize` until after its `cleanup`
 
  private:
   const std::string& name_;

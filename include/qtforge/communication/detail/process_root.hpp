@@ -51,6 +51,11 @@ class ProcessRoot : public Root {
     return clients_.back().client.get();
   }
 
+  /// Ends what it subscribed while it was initialized; waits for running calls.
+  void endInitialized(Client& client) {
+    client.initialized.store(false, std::memory_order_relaxed);
+    bus_->unsubscribeInitialized(client);
+  }
   /// Ends what it subscribed and its timers; waits for running calls.
   void closeClient(Client* closing) {
     bus_->unsubscribeAll(*closing, nullptr);
@@ -135,6 +140,9 @@ inline void registerExitHook() {
 inline ProcessRoot& processRoot() noexcept { return ProcessRoot::current(); }
 
 inline Client* openClient(std::string_view name) { return processRoot().openClient(name); }
+/// What the client subscribes from here on ends with endInitialized().
+inline void beginInitialized(Client& client) noexcept { client.initialized.store(true, std::memory_order_relaxed); }
+inline void endInitialized(Client& client) { processRoot().endInitialized(client); }
 inline void closeClient(Client* client) { processRoot().closeClient(client); }
 
 /// Publishes below `qtforge.`, in the library's name.

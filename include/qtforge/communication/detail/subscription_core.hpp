@@ -60,6 +60,7 @@ class SubscriptionCore : private Deferred {
         delivery(static_cast<DeliveryMode>(args.delivery)),
         responds(args.responds),
         tap(args.tap),
+        ofInitialized(client.initialized.load(std::memory_order_relaxed)),
         plain(!args.handler->accepts && !args.responds && args.group.size == 0),
         tapEvery(args.every),
         client_(client),
@@ -221,6 +222,7 @@ class SubscriptionCore : private Deferred {
   const DeliveryMode delivery;
   const bool responds;
   const bool tap;
+  const bool ofInitialized;  // made while its client was: ends with the client's `cleanup`
   const bool plain;  // publishers have nothing to do but to call its handler, or to queue for it
   const std::uint64_t tapEvery;            // of what matches, each that many-th is shown
   std::atomic<std::uint64_t> tapSeen{0};  // what matched

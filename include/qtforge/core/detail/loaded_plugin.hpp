@@ -204,10 +204,12 @@ inline expected<void> LoadedPlugin::offer(const Configuration& before, const Con
 
 inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
   doing_.store(toString(hook).data());
+  if (hook == LifecycleHook::Initialize) detail::beginInitialized(*client_);
   Error error;
   const auto failed = detail::guarded(detail::sinkInto(error), [&] {
     return detail::PluginLife::run(*plugin_, static_cast<detail::PluginHook>(hook));
   });
+  if (hook == LifecycleHook::Cleanup) detail::endInitialized(*client_);
   if (failed == 0) return {};
   auto reason = error.message();
   if (reason.empty()) reason = "failed without saying why";
