@@ -9,6 +9,8 @@
 #include "standalone.hpp"
 #include "types.hpp"
 
+#include <qtforge/core/detail/elf_note.hpp>
+
 #include <pthread.h>
 
 #include <atomic>
@@ -174,6 +176,21 @@ bp::object pluginCall(std::uint64_t plugin, bp::object interface, bp::object met
   });
 }
 
+/// The ABI tag of a native plugin, none of whose code runs.
+std::string pluginAbiTag(const std::string& path) {
+  const auto fail = [](const Error& error) {
+    raise(static_cast<int>(error.code()), error.message().c_str());
+    throw bp::error_already_set();
+  };
+  const auto file = qtforge::detail::File::open(path, Errc::NotAPlugin);
+  if (!file) fail(file.error());
+  const auto note = qtforge::detail::ElfReader(*file, path).read();
+  if (!note) fail(note.error());
+  if (!note->abiTag)
+    fail(Error(Errc::NotAPlugin, "'" + path + "' is not a qtforge plugin: it has no section qtforge_abi"));
+  return *note->abiTag;
+}
+
 void shutdown() {
   if (!isForkedChild()) call([] { return table->shutdown(); });
 }
@@ -197,6 +214,7 @@ void defineFunctions() {
   bp::def("plugin_configuration", pluginConfiguration, (arg("plugin")));
   bp::def("plugin_configure", pluginConfigure, (arg("plugin"), arg("values")));
   bp::def("plugin_keep_configuration", pluginKeepConfiguration, (arg("plugin"), arg("path")));
+  bp::def("plugin_abi_tag", pluginAbiTag, (arg("path")));
   bp::def("plugin_find", pluginFind, (arg("name")));
   bp::def("plugin_call", pluginCall, (arg("plugin"), arg("interface"), arg("method"), arg("arguments")));
 }
@@ -235,6 +253,7 @@ BOOST_PYTHON_MODULE(_qtforge) {
   connect();
   bp::scope().attr("__doc__") = "The compiled part of the package qtforge. Import qtforge, not this.";
   bp::scope().attr("__version__") = QTFORGE_VERSION;
+  bp::scope().attr("abi_tag") = QTFORGE_ABI_TAG;
   add("MessageBus", makeMessageBusType());
   add("Subscription", makeSubscriptionType());
   add("Receiver", makeReceiverType());
