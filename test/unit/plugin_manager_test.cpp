@@ -16,6 +16,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <sys/wait.h>
@@ -212,10 +213,10 @@ BOOST_AUTO_TEST_CASE(a_plugin_that_every_user_can_change_is_loaded_with_a_warnin
   detail::processRoot().log().setSinks({[&](const LogRecord& record) {
     if (record.level == LogLevel::Warning) warnings.emplace_back(record.message);
   }});
+  const std::shared_ptr<void> noSinks(nullptr, [](void*) { detail::processRoot().log().setSinks({}); });  // also if it fails
   const auto path = folder.plugin("open");
   test::fs::permissions(path / "plugin.so", test::fs::perms::others_write, test::fs::perm_options::add);
   const auto loaded = manager.loadPlugin(path);
-  detail::processRoot().log().setSinks({});
   BOOST_TEST(loaded.has_value());
   BOOST_REQUIRE(warnings.size() == 1u);
   BOOST_TEST(contains(warnings[0], "every user of this machine can change '" + (path / "plugin.so").string() + "'"));

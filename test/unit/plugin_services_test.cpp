@@ -30,7 +30,10 @@ namespace json = boost::json;
 class Plugin : public IPlugin {
  public:
   explicit Plugin(std::vector<std::string>& told) : told_(told) {}
-  ~Plugin() override { told_.push_back("destructor"); }
+  ~Plugin() override {
+    told_.push_back("destructor");
+    if (auto kept = store()) told_.push_back("a store at the end");
+  }
   expected<void> initialize() override { return inInitialize ? inInitialize() : expected<void>(); }
   void cleanup() override { told_.push_back("cleanup"); }
 

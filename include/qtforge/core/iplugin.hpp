@@ -80,7 +80,7 @@ class IPlugin {
     return detail::readConfiguration(configuration_.read ? configuration_ : detail::ownConfiguration());
   }
 
-  /// The host's log under the plugin's name. @par Thread safety  any thread, as for the next ones.
+  /// The host's log under the plugin's name. This and what follows is there as config() is, for any thread.
   [[nodiscard]] Logger log() const {
     const auto* host = services();
     return host ? Logger(std::string(std::string_view(host->name))) : Logger();
@@ -110,6 +110,7 @@ class IPlugin {
   /// @return the store, or
   ///   - Errc::FileFailed      it cannot be read, or is no JSON object: mend the file that is named, or remove it
   ///   - Errc::PluginNotFound  nobody manages the plugin
+  ///   - Errc::PluginUnloaded  asked for by its destructor
   [[nodiscard]] expected<Store> store() {
     const auto* host = services();
     if (!host) return unmanaged("store");
@@ -155,8 +156,8 @@ class IPlugin {
     (void)take;
   }
 
-  detail::ConfigurationSource configuration_;           // set by the manager, in its own binary
-  const detail::PluginServices* services_ = nullptr;    // likewise
+  detail::ConfigurationSource configuration_;         // set by the manager, in its own binary
+  const detail::PluginServices* services_ = nullptr;  // likewise
   detail::PluginLedger ledger_;
 };
 

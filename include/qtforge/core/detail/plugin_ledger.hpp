@@ -55,6 +55,7 @@ class PluginLedger {
   /// The store, read when it is first asked for. Errors: see IPlugin::store.
   expected<std::shared_ptr<StoreCore>> store(const PluginServices& services) {
     std::lock_guard lock(mutex_);
+    if (ended_) return Error(Errc::PluginUnloaded, "store: the plugin is being unloaded");
     if (store_) return store_;
     boost::json::value values;
     Error error;
