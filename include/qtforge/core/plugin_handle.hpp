@@ -57,7 +57,8 @@ class LoadedPlugin {
   /// While a step's hook runs, the state before it.
   [[nodiscard]] PluginState state() const noexcept { return lifecycle_.state(); }
 
-  /// Loaded -> Initialized; from Error another try, for which the plugin cleans up first.
+  /// Loaded -> Initialized; from Error another try, for which the plugin cleans up first. Where that fails, it stays in
+  /// Error, and the next try initializes without.
   ///
   /// @return nothing, or
   ///   - Errc::HookFailed         the hook failed, returned false or threw; pythonType() and traceback() say more for

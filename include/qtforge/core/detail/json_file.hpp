@@ -22,9 +22,9 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 
 /// What a file of JSON is for.
 struct JsonFileKind {
-  const char* name;     // in messages
+  const char* name;       // in messages
   std::uint64_t largest;  // bytes, some MiB
-  Errc invalid;         // the error where it holds no object
+  Errc invalid;           // the error where it holds no object
 };
 
 /// A file that has a JSON object.
