@@ -18,6 +18,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from qtforge._leaks import Watch
+
 PACKAGE = "qtforge_plugins"
 
 
@@ -133,6 +135,11 @@ def load(name: str, folders: Sequence[str], entry: str) -> ModuleType:
         unload(name)
         raise
     return module
+
+
+def watch(name: str, plugin: object) -> Watch:
+    """To be asked, after the unload of the plugin ``name``, what of it is alive."""
+    return Watch(plugin, _package_name(name))
 
 
 def unload(name: str) -> None:

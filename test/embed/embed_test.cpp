@@ -379,6 +379,35 @@ BOOST_AUTO_TEST_CASE(a_plugin_with_its_own_lane_runs_on_its_own_thread) {
   BOOST_TEST((executor.callFunction<json::value>("me").value() != own));
 }
 
+BOOST_AUTO_TEST_CASE(a_hook_of_python_that_takes_too_long_is_its_callers_error_and_goes_on) {
+  const test::Folder folder;
+  folder.write("slow/plugin.json", R"({"name": "slow", "version": "1.0.0", "language": "python", "entry_point": "main.py"})");
+  folder.write("slow/main.py", R"(
+import threading
+
+import qtforge
+
+
+class Slow(qtforge.core.IPlugin):
+    def __init__(self):
+        self.go = threading.Event()
+        qtforge.MessageBus.instance().subscribe("slow.go", lambda _: self.go.set(), delivery="direct")
+
+    def initialize(self):
+        self.go.wait(30)
+)");
+  PythonManager manager;
+  manager.loadPlugin(fixture("py_good")).value();  // imports the package, which may take longer
+  manager.setHookLimit(std::chrono::milliseconds(500));
+  const auto plugin = manager.loadPlugin(folder / "slow").value();
+  const auto late = plugin->initialize();
+  BOOST_TEST((late.error() == Errc::TimedOut));
+  BOOST_TEST(test::contains(late.error().message(), "did not answer within 500 ms; the call goes on there"));
+  BOOST_TEST((plugin->state() == PluginState::Error));
+  BOOST_TEST(MessageBus::instance().publish("slow.go", 1).value().receivers() == 1u);
+  manager.unloadPlugin("slow").value();
+}
+
 BOOST_AUTO_TEST_CASE(what_a_plugin_started_is_taken_back_and_what_it_stored_stays_where_the_host_says) {
   const test::Folder folder;
   const auto& bus = MessageBus::instance();

@@ -9,11 +9,16 @@
 #include <boost/json/parse.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <functional>
+#include <future>
 #include <iterator>
+#include <latch>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <sys/stat.h>
 #include <thread>
@@ -48,12 +53,15 @@ class Loader : public IPluginLoader {
   explicit Loader(std::vector<std::string>& told) : told_(told) {}
   std::string_view language() const override { return "made up"; }
   expected<std::unique_ptr<IPlugin>> load(const Manifest&, const LoadContext&) override {
+    if (inLoad)
+      if (auto done = inLoad(); !done) return done.error();
     auto made = std::make_unique<Plugin>(told_);
     plugin = made.get();
     return std::unique_ptr<IPlugin>(std::move(made));
   }
 
   Plugin* plugin = nullptr;  // the last
+  std::function<expected<void>()> inLoad;
 
  private:
   std::vector<std::string>& told_;
@@ -227,6 +235,120 @@ BOOST_FIXTURE_TEST_CASE(what_a_failed_initialize_began_ends_before_another_try, 
   BOOST_TEST((handle->state() == PluginState::Initialized));
   manager.unloadPlugin("mine").value();
   BOOST_TEST(told == (std::vector<std::string>{"cleanup", "taken back", "another try", "cleanup", "destructor"}));
+}
+
+BOOST_FIXTURE_TEST_CASE(timers_and_threads_begun_in_initialize_end_after_cleanup, Loaded) {
+  for (const bool unload : {false, true}) {
+    const auto held = std::make_shared<int>(0);
+    std::atomic<int> ticks{0}, once{0}, never{0};
+    std::atomic<bool> asked{false};
+    std::latch ticked(3), called(1);
+    plugin->inInitialize = [&]() -> expected<void> {
+      plugin->every(std::chrono::milliseconds(1), [&, held] {
+        if (++ticks <= 3) ticked.count_down();
+      }).value();
+      plugin->later(std::chrono::nanoseconds(0), [&, held] {
+        if (++once == 1) called.count_down();
+        throw std::runtime_error("thrown");
+      }).value();
+      plugin->later(std::chrono::hours(1), [&, held] { ++never; }).value();
+      plugin->runInThread([&, held](const StopSignal& stop) {
+        while (!stop.waitFor(std::chrono::hours(1))) {}
+        asked = true;
+        throw std::runtime_error("thrown");
+      }).value();
+      return {};
+    };
+    handle->initialize().value();
+    plugin->inInitialize = nullptr;
+    ticked.wait();
+    called.wait();
+    BOOST_TEST(!asked);
+    if (unload) manager.unloadPlugin("mine").value();
+    else handle->cleanup().value();
+    BOOST_TEST(asked);
+    BOOST_TEST(held.use_count() == 1);
+    BOOST_TEST(once == 1);
+    BOOST_TEST(never == 0);
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(those_begun_before_initialize_end_with_the_plugin, Loaded) {
+  const auto held = std::make_shared<int>(0);
+  plugin->every(std::chrono::hours(1), [held] {}).value();
+  plugin->runInThread([held](const StopSignal& stop) { stop.waitFor(std::chrono::hours(1)); }).value();
+  handle->initialize().value();
+  handle->cleanup().value();
+  BOOST_TEST(held.use_count() == 3);
+  plugin->onUnload([&] {
+    BOOST_TEST((plugin->every(std::chrono::hours(1), [] {}).error() == Errc::PluginUnloaded));
+    BOOST_TEST((plugin->later(std::chrono::hours(1), [] {}).error() == Errc::PluginUnloaded));
+    BOOST_TEST((plugin->runInThread([](const StopSignal&) {}).error() == Errc::PluginUnloaded));
+  }).value();
+  manager.unloadPlugin("mine").value();
+  BOOST_TEST(held.use_count() == 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(wrong_times_and_plugins_that_nobody_manages_are_refused, Loaded) {
+  BOOST_TEST((plugin->every(std::chrono::nanoseconds(1), [] {}).error() == Errc::InvalidArgument));
+  BOOST_TEST((plugin->later(std::chrono::nanoseconds(-1), [] {}).error() == Errc::InvalidArgument));
+  Plugin alone(told);
+  BOOST_TEST((alone.every(std::chrono::hours(1), [] {}).error() == Errc::PluginNotFound));
+  BOOST_TEST((alone.later(std::chrono::hours(1), [] {}).error() == Errc::PluginNotFound));
+  BOOST_TEST((alone.runInThread([](const StopSignal&) {}).error() == Errc::PluginNotFound));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_thread_that_does_not_end_is_told_of_and_waited_for, Loaded) {
+  std::promise<void> told;
+  std::atomic<bool> ended{false};
+  setLogSinks({[&](const LogRecord& record) {
+    if (contains(std::string(record.message), "does not end")) told.set_value();
+  }});
+  plugin->runInThread([&](const StopSignal&) {
+    told.get_future().wait();
+    ended = true;
+  }).value();
+  manager.unloadPlugin("mine").value();
+  BOOST_TEST(ended);
+  setLogSinks({});
+}
+
+BOOST_FIXTURE_TEST_CASE(a_thread_may_unload_its_own_plugin, Loaded) {
+  std::promise<expected<void>> unloaded;
+  plugin->runInThread([&](const StopSignal&) { unloaded.set_value(manager.unloadPlugin("mine")); }).value();
+  unloaded.get_future().get().value();
+  BOOST_TEST((handle->state() == PluginState::Unloaded));
+}
+
+BOOST_FIXTURE_TEST_CASE(hooks_that_take_longer_than_their_limit_are_told_of_and_fail, Loaded) {
+  std::optional<std::latch> overdue;
+  std::string said;
+  const auto hears = MessageBus::instance().subscribe("qtforge.plugins", [&](const json::value& event) {
+    if (event.at("event").as_string() != "overdue") return;
+    said = event.at("message").as_string().c_str();
+    overdue->count_down();
+  }, {.delivery = DeliveryMode::Direct}).value();
+  const auto waits = [&]() -> expected<void> {
+    overdue->wait();  // returns once it was told of
+    return {};
+  };
+  manager.unloadPlugin("mine").value();
+  manager.setHookLimit(std::chrono::milliseconds(20));
+  overdue.emplace(1);
+  loader->inLoad = waits;
+  BOOST_TEST((manager.loadPlugin(folder / "p").error() == Errc::TimedOut));
+  BOOST_TEST(contains(said, "plugin 'mine': load: runs for longer than its limit of 20 ms"));
+  loader->inLoad = nullptr;
+  load();
+  overdue.emplace(1);
+  plugin->inInitialize = waits;
+  const auto late = handle->initialize();
+  BOOST_TEST((late.error() == Errc::TimedOut));
+  BOOST_TEST(contains(said, "plugin 'mine': initialize: runs for longer than its limit of 20 ms"));
+  BOOST_TEST(contains(late.error().message(), "its limit is 20 ms"));
+  BOOST_TEST((handle->state() == PluginState::Error));
+  plugin->inInitialize = nullptr;
+  handle->initialize().value();
 }
 
 BOOST_AUTO_TEST_CASE(what_is_subscribed_while_initialized_ends_after_cleanup) {

@@ -78,6 +78,23 @@ BOOST_AUTO_TEST_CASE(timers_repeat_until_they_stop_and_survive_exceptions) {
   BOOST_TEST((Timer::every(std::chrono::microseconds(1), [] {}).error() == Errc::InvalidArgument));
 }
 
+BOOST_AUTO_TEST_CASE(a_timer_of_one_call_lets_go_of_its_function_and_is_stopped_or_not) {
+  for (const bool stop : {true, false}) {
+    auto captured = std::make_shared<std::atomic<int>>(0);
+    auto timer = Timer::once(std::chrono::nanoseconds(0), [captured] { ++*captured; }).value();
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (captured.use_count() > 1 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+    BOOST_TEST(captured.use_count() == 1);
+    BOOST_TEST(*captured == 1);
+    if (stop) timer.stop();
+  }
+  auto captured = std::make_shared<int>(0);
+  Timer::once(std::chrono::hours(1), [captured] { ++*captured; }).value().stop();
+  BOOST_TEST(captured.use_count() == 1);
+  BOOST_TEST(*captured == 0);
+  BOOST_TEST((Timer::once(std::chrono::nanoseconds(-1), [] {}).error() == Errc::InvalidArgument));
+}
+
 BOOST_AUTO_TEST_CASE(a_timer_may_stop_itself) {
   auto timer = std::make_shared<Timer>();
   auto captured = std::make_shared<int>(0);

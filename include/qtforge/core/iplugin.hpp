@@ -4,10 +4,12 @@
 #include <qtforge/core/configuration.hpp>
 #include <qtforge/core/detail/interface_info.hpp>
 #include <qtforge/core/detail/plugin_ledger.hpp>
+#include <qtforge/core/stop_signal.hpp>
 #include <qtforge/core/store.hpp>
 #include <qtforge/utils/error.hpp>
 #include <qtforge/utils/log.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -119,14 +121,36 @@ class IPlugin {
     return Store(std::move(*core));
   }
 
-  /// Has `f` called after `cleanup` where this is called since `initialize` began, else before the destructor; the last
-  /// first. Where one throws it is logged, and the others follow. Not called if the constructor throws.
+  // ---- What these begin is taken back after `cleanup` where that was since `initialize` began, else before the
+  // destructor: threads are told to end, timers stop and functions are called, the last first, threads are waited for.
+
+  /// Has `f` called then. Where it throws that is logged, and the others follow. Not called if the constructor throws.
   ///
   /// @return nothing, or
-  ///   - Errc::PluginUnloaded  from a function that is called before the destructor: there is no later
-  expected<void> onUnload(std::function<void()> f) {
-    if (ledger_.add(std::move(f))) return {};
-    return Error(Errc::PluginUnloaded, "onUnload: the plugin is being unloaded");
+  ///   - Errc::PluginUnloaded  the plugin is being unloaded; for the functions below too
+  expected<void> onUnload(std::function<void()> f) { return ledger_.onUnload(std::move(f)); }
+
+  /// Has `f` called at an interval, as by Timer::every. To stop it earlier make a Timer, and keep that.
+  ///
+  /// @return nothing, or
+  ///   - errors of Timer::every
+  ///   - Errc::PluginNotFound  nobody manages the plugin (yet: see config()); for the functions below too
+  expected<void> every(std::chrono::nanoseconds interval, std::function<void()> f) {
+    return services() ? ledger_.every(interval, std::move(f)) : unmanaged("every");
+  }
+
+  /// Has `f` called once, as by Timer::once. Errors: as every().
+  expected<void> later(std::chrono::nanoseconds delay, std::function<void()> f) {
+    return services() ? ledger_.later(delay, std::move(f)) : unmanaged("later");
+  }
+
+  /// Runs `f` in a thread of its own, which should return when its signal asks for it: that is waited for as long as it
+  /// takes, and after 2 s the log says so. What it throws is logged.
+  ///
+  /// @return nothing, or errors as every(), and
+  ///   - Errc::LimitExceeded  no thread can be started
+  expected<void> runInThread(std::function<void(StopSignal)> f) {
+    return services() ? ledger_.runInThread(std::move(f), log()) : unmanaged("runInThread");
   }
 
  private:

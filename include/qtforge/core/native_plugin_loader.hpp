@@ -49,7 +49,7 @@ class NativePluginLoader final : public IPluginLoader {
     const auto file = detail::File::open(*path, Errc::EntryPointInvalid);
     if (!file) return file.error();
     if (auto fine = detail::checkElfPlugin(*file, path->string()); !fine) return fine.error();
-    return detail::NativePlugin::load(*file, *path, context);
+    return detail::NativePlugin::load(*file, *path, manifest.name, context);
   }
 };
 

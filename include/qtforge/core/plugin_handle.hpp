@@ -63,6 +63,7 @@ class LoadedPlugin {
   /// @return nothing, or
   ///   - Errc::HookFailed         the hook failed, returned false or threw; pythonType() and traceback() say more for
   ///                              Python. The state is Error: initialize() tries again, cleanup() leads to Loaded.
+  ///   - Errc::TimedOut           the hook took longer than PluginManager::setHookLimit allows. The state is Error.
   ///   - Errc::IllegalTransition  in another state, or while another step runs: both are named
   ///   - Errc::PluginUnloaded     the plugin is gone
   expected<void> initialize() { return run(LifecycleStep::Initialize); }
@@ -86,6 +87,7 @@ class LoadedPlugin {
   /// @return nothing, or
   ///   - Errc::ConfigurationInvalid  no such setting, or not a value for it: all that is wrong, with JSON pointers
   ///   - Errc::HookFailed            the plugin refused, with its reason; nothing has changed
+  ///   - Errc::TimedOut              its hook took longer than it may; nothing has changed
   ///   - Errc::FileFailed            they cannot be kept in the file of keepConfiguration: nothing has changed unless
   ///                                 the message says so
   ///   - Errc::IllegalTransition     while a step or another change runs: also for a hook of the plugin itself
@@ -115,7 +117,7 @@ class LoadedPlugin {
   };
 
   // Defined in core/detail/loaded_plugin.hpp.
-  LoadedPlugin(Manifest manifest, detail::Client* client);
+  LoadedPlugin(Manifest manifest, detail::Client* client, std::chrono::milliseconds watchLimit);
   expected<void> adopt(std::unique_ptr<IPlugin> plugin);
   expected<void> run(LifecycleStep step);
   expected<void> begin(LifecycleStep step);
@@ -125,6 +127,7 @@ class LoadedPlugin {
   template <class Prepare>
   expected<void> change(Prepare&& prepare);
   expected<void> offer(const Configuration& before, const Configuration& after);
+  [[nodiscard]] Error failure(std::string text, const Error& error) const;
   expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted);
   void abandon();
   void destroy();
@@ -141,6 +144,7 @@ class LoadedPlugin {
   std::vector<Dependency> dependencies_;
   Version semantic_;  // for dependencies on it
   detail::Client* client_;
+  const std::chrono::milliseconds watchLimit_;  // of its functions; 0: they keep it themselves
   std::shared_ptr<detail::ConfigurationStore> configuration_;
   std::shared_ptr<detail::PluginFiles> files_;
   std::unique_ptr<IPlugin> plugin_;  // touched by the winner of a step, and by who is inside calls_

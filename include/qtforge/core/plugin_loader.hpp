@@ -4,6 +4,7 @@
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/core/manifest.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string_view>
@@ -21,6 +22,7 @@ struct LoadContext {
   std::shared_ptr<const detail::ConfigurationStore> configuration = nullptr;  ///< the values of its settings
   std::filesystem::path dataFolder;  ///< for the plugin's own files, not made yet; empty where there is no place
   const detail::PluginServices* services = nullptr;  ///< what the host does for it
+  std::chrono::milliseconds hookLimit{0};  ///< see PluginManager::setHookLimit, IPluginLoader::keepsHookLimit
 };
 
 /// One kind of plugin. PluginManager::addLoader takes more of them.
@@ -50,6 +52,14 @@ class IPluginLoader {
   [[nodiscard]] virtual expected<Manifest> inspect(const std::filesystem::path& path) const {
     return readManifest(path);
   }
+
+  /// Whether loading and the plugin's hooks give up at LoadContext::hookLimit by themselves. Otherwise they are called as
+  /// they are, and the manager tells when they take longer.
+  [[nodiscard]] virtual bool keepsHookLimit() const { return false; }
+
+  /// Called by a thread before it waits for others that load: lets go what it may hold and they may want, until the result
+  /// is destroyed there.
+  [[nodiscard]] virtual std::shared_ptr<void> letGo() const { return nullptr; }
 
   /// Loads the plugin's code and makes the plugin.
   ///

@@ -8,9 +8,13 @@
 #include <qtforge/core/plugin_handle.hpp>
 #include <qtforge/core/plugin_loader.hpp>
 
+#include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,7 +50,7 @@ struct PluginReport {
 /// threads; a plugin that is stuck is named, left to itself, and the others go on. Ended from inside a handler or
 /// timer, the hooks run on that thread.
 /// What happens is published on `qtforge.plugins`: {"plugin", "event", "message", "traceback"} with the events loaded,
-/// initialized, activated, deactivated, cleaned, configured, unloaded, error.
+/// initialized, activated, deactivated, cleaned, configured, overdue, unloaded, kept, error.
 /// @par Thread safety  any thread, but for the destructor. No lock is held while plugin code runs.
 class PluginManager {
  public:
@@ -66,6 +70,12 @@ class PluginManager {
   /// `$XDG_DATA_HOME/qtforge/plugins`, else in `$HOME/.local/share/qtforge/plugins`.
   void setDataFolder(const std::filesystem::path& folder) { core_->setDataFolder(std::filesystem::absolute(folder)); }
 
+  /// How long the load and each hook of plugins that are loaded from now on may take: 1 ms to 365 days, at first 120 s.
+  /// Nothing can end code that does not return. When the time is over the caller of a Python plugin's hook gets its error
+  /// at once, and the hook goes on in its lane; the caller of a C++ plugin's gets it when the hook returns, and meanwhile
+  /// the log and `qtforge.plugins` (event overdue) say that it is late.
+  void setHookLimit(std::chrono::milliseconds limit) { core_->setHookLimit(limit); }
+
   /// Loads one plugin: a folder with a plugin.json, or a native plugin's `.so`. None of its hooks is called yet.
   ///
   /// @return the plugin in state Loaded, or, with the path as it was given in the message,
@@ -77,6 +87,7 @@ class PluginManager {
   ///   - Errc::ConfigurationInvalid  a variable QTFORGE_<PLUGIN>_<KEY> of the environment does not fit its setting
   ///   - Errc::PluginIncompatible  it refuses this version of the plugin interface
   ///   - Errc::HookFailed          its constructor threw
+  ///   - Errc::TimedOut            it took longer than setHookLimit allows
   ///   - Errc::ShuttingDown        the process or the manager is ending
   ///   - Errc::InterfaceMissing, Errc::InterfaceMismatch  it does not implement what its manifest declares; see
   ///                               addInterface
@@ -84,13 +95,16 @@ class PluginManager {
   /// @par Blocking  for the file system and the plugin's constructor.
   expected<PluginHandle> loadPlugin(const std::filesystem::path& path);
 
-  /// Loads every plugin that has a subfolder with a plugin.json in `folder`, each after what it needs.
+  /// Loads every plugin that has a subfolder with a plugin.json in `folder`, each after what it needs, and those that do
+  /// not need each other at the same time. Their order among plugins() does not depend on that.
   ///
+  /// @param threads  how many at most; 0: one per processor, at most 8; 1: the calling thread alone, where constructors of
+  ///                 native plugins must run there. Called from a handler, timer or lane it is 1.
   /// @return the plugins that are loaded now and why others are not: errors as loadPlugin, and
   ///   - Errc::DependencyCycle     with the path "a -> b -> a"
   ///   or, instead of a report,
   ///   - Errc::ManifestNotFound    `folder` cannot be read
-  expected<PluginReport> loadPlugins(const std::filesystem::path& folder);
+  expected<PluginReport> loadPlugins(const std::filesystem::path& folder, std::size_t threads = 0);
 
   /// @return the plugin of that name, or
   ///   - Errc::PluginNotFound  with the nearest name that there is
@@ -182,7 +196,9 @@ class PluginManager {
     std::shared_ptr<IPluginLoader> loader;
     Manifest manifest;
   };
+  class FolderLoad;
   expected<Found> inspect(const std::filesystem::path& path) const;
+  expected<void> reserve(const Found& found);
   expected<PluginHandle> load(Found found, const std::filesystem::path& path);
   PluginReport stepAll(PluginState from, PluginState to, expected<void> (LoadedPlugin::*step)());
 

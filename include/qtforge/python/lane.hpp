@@ -77,8 +77,8 @@ class Lane {
     }
     if (status != std::future_status::ready)
       return Error(Errc::TimedOut, what + ": lane \"" + name_ + "\" did not answer within " +
-                                       std::to_string(std::chrono::duration_cast<std::chrono::seconds>(limit).count()) +
-                                       " s; the call goes on there");
+                                       std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) +
+                                       " ms; the call goes on there");
     try {
       return done.get();
     } catch (const std::future_error&) {

@@ -12,6 +12,10 @@ class PythonPluginLoader final : public IPluginLoader {
  public:
   [[nodiscard]] std::string_view language() const override { return "python"; }
 
+  [[nodiscard]] bool keepsHookLimit() const override { return true; }
+
+  [[nodiscard]] std::shared_ptr<void> letGo() const override { return std::make_shared<GilRelease>(); }
+
   /// Imports the entry point as `qtforge_plugins.<name>.<file>` and makes the object of `main_class` (without one: of
   /// `create_plugin()`, else of the only IPlugin class in it), on the plugin's lane. The folder's modules are the
   /// plugin's own: `import helper` finds its helper.py, not a neighbour's.
@@ -24,7 +28,8 @@ class PythonPluginLoader final : public IPluginLoader {
   ///   - Errc::PluginClassMissing  no such class, or none at all
   ///   - Errc::NotAPlugin          the class or object is no qtforge.core.IPlugin
   ///   - Errc::HookFailed          the constructor, or a function that describes the plugin, raised
-  /// @par Blocking  for the import, at most detail::hookLimit.
+  ///   - Errc::TimedOut            it took longer than LoadContext::hookLimit, and goes on in its lane
+  /// @par Blocking  for the import, at most that long.
   [[nodiscard]] expected<std::unique_ptr<IPlugin>> load(const Manifest& manifest, const LoadContext& load) override {
     auto* interpreter = detail::Interpreter::find();
     if (!interpreter)
@@ -38,6 +43,7 @@ class PythonPluginLoader final : public IPluginLoader {
     context->folder = manifest.folder.string();
     context->dataFolder = load.dataFolder.string();
     context->interfaces = manifest.interfaces;
+    context->hookLimit = load.hookLimit;
     context->client = load.client;
     context->configuration = load.configuration;
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)
@@ -45,7 +51,7 @@ class PythonPluginLoader final : public IPluginLoader {
     auto texts = std::make_shared<detail::PluginTexts>();
     auto done = context->lane->call(
         "load", [=, path = *entry](const Gil& gil) { return make(*context, *texts, manifest, path, gil); },
-        detail::hookLimit);
+        load.hookLimit);
     if (!done && done.error() == Errc::TimedOut && !context->decide(detail::PluginContext::Making::Abandoned)) done = {};
     if (!done) return done.error();
     complete(context->texts, *texts);

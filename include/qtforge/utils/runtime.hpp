@@ -11,9 +11,10 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <thread>
 
 namespace qtforge::inline QTFORGE_ABI {
@@ -67,11 +68,11 @@ class BoundedThreads {
   std::vector<std::thread> threads_;
 };
 
-/// A repeating call; see Timer.
+/// A call after an interval, once or repeatedly; see Timer.
 class TimerCore : public std::enable_shared_from_this<TimerCore> {
  public:
-  TimerCore(boost::asio::io_context& context, void* owner, std::chrono::nanoseconds interval, Callback tick)
-      : client(owner), timer_(context), interval_(interval), tick_(tick) {}
+  TimerCore(boost::asio::io_context& context, void* owner, std::chrono::nanoseconds interval, bool repeats, Callback tick)
+      : client(owner), timer_(context), interval_(interval), repeats_(repeats), tick_(tick) {}
   TimerCore(const TimerCore&) = delete;
   TimerCore& operator=(const TimerCore&) = delete;
   ~TimerCore() { destroyTick(); }
@@ -118,7 +119,8 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
     }
     tick_.call(tick_.self);
     std::unique_lock lock(mutex_);
-    if (stopped_) {
+    if (stopped_ || !repeats_) {
+      stopped_ = true;
       lock.unlock();
       destroyTick();
       lock.lock();
@@ -138,6 +140,7 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
   std::condition_variable idle_;
   boost::asio::steady_timer timer_;
   const std::chrono::nanoseconds interval_;
+  const bool repeats_;
   Callback tick_;
   std::thread::id caller_;
   bool stopped_ = false;
@@ -189,27 +192,23 @@ class Runtime {
   /// For the library's own use.
   [[nodiscard]] detail::Shutdown& shutdownSteps() noexcept { return shutdown_; }
 
-  /// For the library's own use.
-  detail::TimerCore* startTimer(void* client, std::chrono::nanoseconds interval, detail::Callback tick) {
+  /// For the library's own use. @return its number, 0 when the process is ending
+  std::uintptr_t startTimer(void* client, std::chrono::nanoseconds interval, bool repeats, detail::Callback tick) {
     start();
     std::lock_guard lock(mutex_);
-    if (stopped_) return nullptr;
-    auto timer = std::make_shared<detail::TimerCore>(context_, client, interval, tick);
+    if (stopped_) return 0;
+    auto timer = std::make_shared<detail::TimerCore>(context_, client, interval, repeats, tick);
     timer->start();
-    timers_.insert(timer);
-    return timer.get();
+    timers_.emplace(++lastTimer_, std::move(timer));
+    return lastTimer_;
   }
 
-  /// For the library's own use. A timer that has ended already is left alone.
-  void stopTimer(detail::TimerCore* timer) {
-    std::shared_ptr<detail::TimerCore> held;
-    {
-      std::lock_guard lock(mutex_);
-      for (const auto& known : timers_)
-        if (known.get() == timer) held = known;
-      timers_.erase(held);
-    }
-    if (held) held->stop();
+  /// For the library's own use. A timer that has been stopped already is left alone.
+  void stopTimer(std::uintptr_t number) {
+    std::unique_lock lock(mutex_);
+    const auto stopped = timers_.extract(number);
+    lock.unlock();
+    if (stopped) stopped.mapped()->stop();
   }
 
   /// For the library's own use: ends what a plugin left running.
@@ -218,8 +217,8 @@ class Runtime {
     {
       std::lock_guard lock(mutex_);
       std::erase_if(timers_, [&](const auto& timer) {
-        if (timer->client != client) return false;
-        ended.push_back(timer);
+        if (timer.second->client != client) return false;
+        ended.push_back(timer.second);
         return true;
       });
     }
@@ -260,7 +259,8 @@ class Runtime {
   std::atomic<bool> running_{false};
   std::mutex mutex_;  // guards all below
   detail::BoundedThreads threads_;
-  std::set<std::shared_ptr<detail::TimerCore>> timers_;
+  std::map<std::uintptr_t, std::shared_ptr<detail::TimerCore>> timers_;  // by number: an address may come again
+  std::uintptr_t lastTimer_ = 0;
   std::size_t count_ = defaultThreads();
   bool started_ = false;
   bool stopped_ = false;

@@ -1,15 +1,16 @@
 #pragma once
-// qtforge/utils/timer.hpp: a function called at an interval on the runtime's threads, for hosts and plugins.
+// qtforge/utils/timer.hpp: a function called at an interval, or once, on the runtime's threads, for hosts and plugins.
 
 #include <qtforge/utils/log.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
 namespace qtforge::inline QTFORGE_ABI {
 
-/// Calls a function at a fixed interval until it is destroyed or stopped.
+/// Calls a function at a fixed interval, or once, until it is destroyed or stopped.
 ///
 /// Calls come on a runtime thread, never two at a time, and are not made up for when one takes longer than the
 /// interval. The end waits for a call that runs on another thread; from inside the call it does not. What the function
@@ -26,23 +27,23 @@ class Timer {
   ///   - Errc::InvalidArgument  for an interval below 1 ms
   ///   - Errc::ShuttingDown     when the process is ending
   [[nodiscard]] static expected<Timer> every(std::chrono::nanoseconds interval, std::function<void()> call) {
-    const auto* root = detail::findRoot();
-    if (!root) return detail::noRuntime();
     if (interval < std::chrono::milliseconds(1))
       return Error(Errc::InvalidArgument, "Timer::every: the interval must be at least 1 ms");
-    auto tick = std::make_unique<Tick>(Tick{std::move(call)});
-    void* handle = root->runtime->startTimer(root->client, interval.count(), {tick.get(), &Tick::run, &Tick::destroy});
-    if (!handle) return Error(Errc::ShuttingDown, "Timer::every: the process is ending");
-    tick.release();
-    return Timer(handle, root->runtime);
+    return start(interval, true, std::move(call));
+  }
+
+  /// Starts it for one call after `delay`, after which the function is destroyed. Errors: as every(); a delay may be 0.
+  [[nodiscard]] static expected<Timer> once(std::chrono::nanoseconds delay, std::function<void()> call) {
+    if (delay.count() < 0) return Error(Errc::InvalidArgument, "Timer::once: the delay must not be negative");
+    return start(delay, false, std::move(call));
   }
 
   Timer(Timer&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)), runtime_(other.runtime_) {}
+      : number_(std::exchange(other.number_, 0)), runtime_(other.runtime_) {}
   Timer& operator=(Timer&& other) noexcept {
     if (this != &other) {
       stop();
-      handle_ = std::exchange(other.handle_, nullptr);
+      number_ = std::exchange(other.number_, 0);
       runtime_ = other.runtime_;
     }
     return *this;
@@ -50,10 +51,11 @@ class Timer {
   ~Timer() { stop(); }
 
   void stop() {
-    if (handle_) runtime_->stopTimer(std::exchange(handle_, nullptr));
+    if (number_ != 0) runtime_->stopTimer(std::exchange(number_, 0));
   }
 
-  [[nodiscard]] explicit operator bool() const noexcept { return handle_ != nullptr; }
+  /// Whether it was started and not stopped; also after the one call of once().
+  [[nodiscard]] explicit operator bool() const noexcept { return number_ != 0; }
 
  private:
   struct Tick {
@@ -70,9 +72,20 @@ class Timer {
     static void destroy(void* self) { delete static_cast<Tick*>(self); }
   };
 
-  Timer(void* handle, const detail::RuntimeTable* runtime) noexcept : handle_(handle), runtime_(runtime) {}
+  static expected<Timer> start(std::chrono::nanoseconds interval, bool repeats, std::function<void()> call) {
+    const auto* root = detail::findRoot();
+    if (!root) return detail::noRuntime();
+    auto tick = std::make_unique<Tick>(Tick{std::move(call)});
+    const auto number =
+        root->runtime->startTimer(root->client, interval.count(), repeats, {tick.get(), &Tick::run, &Tick::destroy});
+    if (number == 0) return Error(Errc::ShuttingDown, "a timer: the process is ending");
+    (void)tick.release();
+    return Timer(number, root->runtime);
+  }
 
-  void* handle_ = nullptr;
+  Timer(std::uintptr_t number, const detail::RuntimeTable* runtime) noexcept : number_(number), runtime_(runtime) {}
+
+  std::uintptr_t number_ = 0;
   const detail::RuntimeTable* runtime_ = nullptr;
 };
 

@@ -45,7 +45,7 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
 
   /// Calls `entry` at `when`, unless it is removed before.
   void add(Entry& entry, Time when) {
-    void* superseded = nullptr;
+    std::uintptr_t superseded = 0;
     {
       std::lock_guard lock(mutex_);
       entry.place_ = entries_.emplace(when, &entry);
@@ -66,12 +66,12 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
 
   /// Calls none any more.
   void stop() {
-    void* last;
+    std::uintptr_t last;
     {
       std::lock_guard lock(mutex_);
       stopped_ = true;
       ++generation_;
-      last = std::exchange(timer_, nullptr);
+      last = std::exchange(timer_, 0);
     }
     stopTimer(last);
   }
@@ -83,8 +83,8 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
   };
 
   // For the earliest. @return the timer before, to be stopped without the lock: that waits for its tick
-  void* arm() {
-    void* before = std::exchange(timer_, nullptr);
+  std::uintptr_t arm() {
+    const auto before = std::exchange(timer_, 0);
     ++generation_;
     const auto* root = findRoot();
     if (stopped_ || !root || entries_.empty()) return before;
@@ -96,18 +96,18 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
                           mine.owner->tick(mine.generation);
                         },
                         [](void* self) { delete static_cast<Tick*>(self); }};
-    timer_ = root->runtime->startTimer(nullptr, std::chrono::nanoseconds(left).count(), tick);
+    timer_ = root->runtime->startTimer(nullptr, std::chrono::nanoseconds(left).count(), false, tick);
     if (!timer_) tick.destroy(tick.self);
     return before;
   }
 
-  static void stopTimer(void* timer) {
+  static void stopTimer(std::uintptr_t timer) {
     if (timer) findRoot()->runtime->stopTimer(timer);
   }
 
   void tick(std::uint64_t generation) {
     std::vector<Entry*> due;
-    void* mine = nullptr;
+    std::uintptr_t mine = 0;
     {
       std::lock_guard lock(mutex_);
       if (generation != generation_) return;  // superseded
@@ -125,7 +125,7 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
 
   std::mutex mutex_;  // guards all below
   Entries entries_;
-  void* timer_ = nullptr;  // the runtime's, of the present generation
+  std::uintptr_t timer_ = 0;  // the runtime's, of the present generation
   Time armedFor_;
   std::uint64_t generation_ = 0;
   bool stopped_ = false;

@@ -101,10 +101,10 @@ inline constexpr ExecutorTable ProcessRoot::executorTable{
 
 inline constexpr RuntimeTable ProcessRoot::runtimeTable{
     [](Task task) { boost::asio::post(current().runtime().executor(), UniqueTask(task)); },
-    [](void* client, std::int64_t nanoseconds, Callback tick) -> void* {
-      return current().runtime().startTimer(client, std::chrono::nanoseconds(nanoseconds), tick);
+    [](void* client, std::int64_t nanoseconds, bool repeats, Callback tick) {
+      return current().runtime().startTimer(client, std::chrono::nanoseconds(nanoseconds), repeats, tick);
     },
-    [](void* timer) { current().runtime().stopTimer(static_cast<TimerCore*>(timer)); }};
+    [](std::uintptr_t timer) { current().runtime().stopTimer(timer); }};
 
 inline constexpr LogTable ProcessRoot::logTable{
     [](void* client, std::int32_t level, Text logger, Text message, Text file, std::uint32_t line) {

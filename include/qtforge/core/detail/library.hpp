@@ -5,6 +5,7 @@
 #include <qtforge/communication/buffer.hpp>
 #include <qtforge/core/detail/bounded_end.hpp>
 #include <qtforge/core/detail/file.hpp>
+#include <qtforge/core/detail/plugin_events.hpp>
 #include <qtforge/utils/detail/root.hpp>
 #include <qtforge/utils/log.hpp>
 
@@ -59,13 +60,14 @@ class Library : public Lease {
   /// @return the library, or
   ///   - Errc::ImportFailed     with what dlopen(3) says
   ///   - Errc::DuplicatePlugin  the same file has a living plugin
-  static expected<Library*> open(const File& file, const std::filesystem::path& path, const Root& root) {
+  static expected<Library*> open(const File& file, const std::filesystem::path& path, const Root& root,
+                                 std::string_view plugin) {
     if (!OpenFiles::instance().add(file))
       return Error(Errc::DuplicatePlugin, "'" + path.string() + "' is loaded already in this process");
-    std::unique_ptr<Library> library(new Library(file, path, root));
+    std::unique_ptr<Library> library(new Library(file, path, root, plugin));
     if (library->isMapped())
-      Logger(library->logger()).warning("'" + path.string() +
-                                        "' is still mapped from before: its old code runs, even if the file changed");
+      pluginLogger().warning("'" + path.string() +
+                             "' is still mapped from before: its old code runs, even if the file changed");
     ::dlerror();
     library->handle_ = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library->handle_) {
@@ -86,16 +88,19 @@ class Library : public Lease {
     if (const auto* host = findRoot()) __atomic_store_n(&root_.client, host->client, __ATOMIC_RELEASE);
     if (OpenFiles::instance().keptMapped()) return;
     if (isInsideCallback()) {  // maybe one of the plugin's: its code is on this stack
-      Logger(logger()).info("'" + path_ + "' stays mapped: its plugin was unloaded from inside a handler or timer");
+      tellKept("its plugin was unloaded from inside a handler or timer");
       return;
     }
-    if (count.fetch_sub(1, std::memory_order_acq_rel) == 1) return close();
-    Logger(logger()).debug("'" + path_ + "' stays mapped while others hold what its code made");
+    const auto others = count.load(std::memory_order_relaxed) - 1;
+    if (others > 0)  // told before: afterwards this may be gone
+      tellKept("others hold what its code made, " + std::to_string(others) + (others == 1 ? " object" : " objects") +
+               "; it goes with the last");
+    if (count.fetch_sub(1, std::memory_order_acq_rel) == 1) close();
   }
 
  private:
-  Library(const File& file, const std::filesystem::path& path, const Root& root)
-      : root_(root), path_(path.string()), device_(file.device()), inode_(file.inode()) {
+  Library(const File& file, const std::filesystem::path& path, const Root& root, std::string_view plugin)
+      : root_(root), path_(path.string()), plugin_(plugin), device_(file.device()), inode_(file.inode()) {
     released = [](Lease* self) { static_cast<Library*>(self)->closeSoon(); };
   }
 
@@ -112,7 +117,7 @@ class Library : public Lease {
     struct Closing {
       Library* library;
       const RuntimeTable* runtime;
-      std::atomic<void*> timer{nullptr};
+      std::atomic<std::uintptr_t> timer{0};
     };
     const auto* host = findRoot();
     if (!host || OpenFiles::instance().keptMapped()) return;
@@ -120,14 +125,14 @@ class Library : public Lease {
     const Callback close{closing,
                          [](void* self) {
                            auto& c = *static_cast<Closing*>(self);
-                           void* timer = c.timer.load(std::memory_order_acquire);
+                           const auto timer = c.timer.load(std::memory_order_acquire);
                            if (!timer) return;  // at the next tick then
                            if (c.library) std::exchange(c.library, nullptr)->close();
                            c.runtime->stopTimer(timer);
                          },
                          [](void* self) { delete static_cast<Closing*>(self); }};
     constexpr std::int64_t second = 1'000'000'000;
-    if (void* timer = host->runtime->startTimer(host->client, second, close))
+    if (const auto timer = host->runtime->startTimer(host->client, second, true, close))
       closing->timer.store(timer, std::memory_order_release);
     else
       delete closing;  // the process ends: all stays mapped
@@ -138,16 +143,20 @@ class Library : public Lease {
     if (OpenFiles::instance().keptMapped()) return;
     ::dlclose(handle_);
     if (isMapped())
-      Logger(logger()).info("'" + path_ + "' stays mapped after dlclose: it has thread_local objects with destructors, "
-                            "unique symbols, a thread, or somebody else opened it");
+      tellKept("dlclose did not unmap it: it has thread_local objects with destructors, unique symbols, a thread, or "
+               "somebody else opened it");
     else
       delete this;
   }
 
-  static std::string logger() { return "qtforge.plugins"; }
+  void tellKept(const std::string& reason) const {
+    const auto text = "'" + path_ + "' stays mapped: " + reason;
+    pluginLogger().info(text);
+    tellOfPlugin(plugin_, "kept", text);
+  }
 
   Root root_;
-  std::string path_;
+  std::string path_, plugin_;
   dev_t device_;
   ino_t inode_;
   void* handle_ = nullptr;

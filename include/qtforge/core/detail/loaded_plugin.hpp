@@ -3,12 +3,11 @@
 
 #include <qtforge/communication/detail/process_root.hpp>
 #include <qtforge/core/detail/configuration_store.hpp>
+#include <qtforge/core/detail/hook_watch.hpp>
 #include <qtforge/core/detail/interface_calls.hpp>
 #include <qtforge/core/detail/plugin_files.hpp>
 #include <qtforge/core/plugin_handle.hpp>
 #include <qtforge/utils/log.hpp>
-
-#include <boost/json/object.hpp>
 
 namespace qtforge::inline QTFORGE_ABI {
 
@@ -32,16 +31,12 @@ struct HookScope {
   static inline thread_local const HookScope* current = nullptr;
 };
 
-inline const Logger& pluginLogger() {
-  static const auto* logger = new Logger("qtforge.plugins");  // outlives static managers
-  return *logger;
-}
-
 }  // namespace detail
 
-inline LoadedPlugin::LoadedPlugin(Manifest manifest, detail::Client* client)
+inline LoadedPlugin::LoadedPlugin(Manifest manifest, detail::Client* client, std::chrono::milliseconds watchLimit)
     : manifest_(std::move(manifest)),
       client_(client),
+      watchLimit_(watchLimit),
       configuration_(std::make_shared<detail::ConfigurationStore>(manifest_.name, manifest_.configuration)) {
   name_ = manifest_.name;
   version_ = manifest_.version.toString();
@@ -193,28 +188,35 @@ expected<void> LoadedPlugin::change(Prepare&& prepare) {
 inline expected<void> LoadedPlugin::offer(const Configuration& before, const Configuration& after) {
   const detail::HookScope inside(*this);
   doing_.store("onConfigChanged");
+  const detail::HookWatch watch(name_, "onConfigChanged", watchLimit_);
   Error error;
   const auto failed = detail::guarded(detail::sinkInto(error), [&] { return plugin_->onConfigChanged(before, after); });
   doing_.store("");
-  if (failed == 0) return {};
+  if (failed == 0) return watch.inTime();
   auto reason = error.message();
   if (reason.empty()) reason = "it does not say why";
-  return Error(Errc::HookFailed, "it refuses the new settings: " + reason, error.pythonType(), error.traceback());
+  return failure("it refuses the new settings: " + reason, error);
 }
 
 inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
   doing_.store(toString(hook).data());
   if (hook == LifecycleHook::Initialize) detail::beginInitialized(*client_);
+  const detail::HookWatch watch(name_, toString(hook), watchLimit_);
   Error error;
   const auto failed = detail::guarded(detail::sinkInto(error), [&] {
     return detail::PluginLife::run(*plugin_, static_cast<detail::PluginHook>(hook));
   });
   if (hook == LifecycleHook::Cleanup) detail::endInitialized(*client_);
-  if (failed == 0) return {};
+  if (failed == 0) return watch.inTime();
   auto reason = error.message();
   if (reason.empty()) reason = "failed without saying why";
-  return Error(Errc::HookFailed, "plugin '" + name_ + "': " + std::string(toString(hook)) + ": " + reason,
-               error.pythonType(), error.traceback());
+  return failure("plugin '" + name_ + "': " + std::string(toString(hook)) + ": " + reason, error);
+}
+
+/// What a hook's own error is for its caller.
+inline Error LoadedPlugin::failure(std::string text, const Error& error) const {
+  const bool late = watchLimit_.count() == 0 && error == Errc::TimedOut && error.pythonType().empty();
+  return Error(late ? Errc::TimedOut : Errc::HookFailed, std::move(text), error.pythonType(), error.traceback());
 }
 
 /// Ends an Unload that was begun, before any hook: the plugin stays as it was.
@@ -234,14 +236,10 @@ inline void LoadedPlugin::destroy() {
 }
 
 inline void LoadedPlugin::tell(const Event& event) const {
-  boost::json::object payload{{"plugin", name_}, {"event", event.what}};
-  if (event.error.code() != Errc::Ok) {
-    const auto message = event.error.message(), traceback = event.error.traceback();
-    detail::pluginLogger().error(traceback.empty() ? message : message + '\n' + traceback);
-    payload["message"] = message;
-    if (!traceback.empty()) payload["traceback"] = traceback;
-  }
-  detail::publishInternal("qtforge.plugins", std::move(payload));
+  if (event.error.code() == Errc::Ok) return detail::tellOfPlugin(name_, event.what);
+  const auto message = event.error.message(), traceback = event.error.traceback();
+  detail::pluginLogger().error(traceback.empty() ? message : message + '\n' + traceback);
+  detail::tellOfPlugin(name_, event.what, message, traceback);
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI

@@ -19,6 +19,8 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
+inline constexpr std::chrono::milliseconds longestHookLimit = std::chrono::hours(24 * 365);
+
 class ManagerCore {
  public:
   using Plugin = std::shared_ptr<LoadedPlugin>;
@@ -31,6 +33,11 @@ class ManagerCore {
   void setDataFolder(std::filesystem::path folder) {
     std::lock_guard lock(mutex_);
     dataFolder_ = std::move(folder);
+  }
+
+  void setHookLimit(std::chrono::milliseconds limit) {
+    std::lock_guard lock(mutex_);
+    hookLimit_ = std::clamp(limit, std::chrono::milliseconds(1), longestHookLimit);
   }
 
   [[nodiscard]] std::vector<std::shared_ptr<IPluginLoader>> loaders() const {
@@ -46,17 +53,36 @@ class ManagerCore {
     interfaces_.push_back(&info);
   }
 
-  /// Loads what `manifest` describes. Errors: see PluginManager::loadPlugin.
+  /// Takes the name, and a place among the plugins, for load() or release().
+  expected<void> reserve(const Manifest& manifest) {
+    std::lock_guard lock(mutex_);
+    if (auto open = checkOpen(); !open) return open;
+    if (auto free = checkFree(manifest.name); !free) return free;
+    entries_.push_back({manifest.name, manifest.dependencies, nullptr, Stage::Loading});
+    return {};
+  }
+
+  void release(std::string_view name) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(entries_, [&](const Entry& e) { return e.name == name; });
+  }
+
+  /// Loads what `manifest` describes, whose name was reserved. Errors: see PluginManager::loadPlugin.
   expected<PluginHandle> load(IPluginLoader& loader, Manifest manifest) {
-    if (auto fine = reserve(manifest); !fine) return fine.error();
     const auto reserved = manifest.name;
-    const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved)));
-    auto done = bringUp(loader, *plugin, dataFolderOf(reserved));
+    if (auto there = checkReserved(manifest); !there) {
+      release(reserved);
+      return there.error();
+    }
+    const auto limit = hookLimit();
+    const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved),
+                                         loader.keepsHookLimit() ? std::chrono::milliseconds(0) : limit));
+    auto done = bringUp(loader, *plugin, dataFolderOf(reserved), limit);
     if (done) done = checkInterfaces(*plugin);
     if (done) done = commit(reserved, plugin);
     if (!done) {
       plugin->destroy();
-      erase(reserved);
+      release(reserved);
       return done.error();
     }
     registerExitHook();  // before the static destructors of what was loaded
@@ -130,7 +156,7 @@ class ManagerCore {
       return left;
     }
     (void)plugin->runHooks(LifecycleStep::Unload);  // told and logged; it goes all the same
-    erase(name);
+    release(name);
     return {};
   }
 
@@ -224,13 +250,10 @@ class ManagerCore {
 
   // ---- Without it ----
 
-  expected<void> reserve(const Manifest& manifest) {
+  [[nodiscard]] expected<void> checkReserved(const Manifest& manifest) const {
     std::lock_guard lock(mutex_);
     if (auto open = checkOpen(); !open) return open;
-    if (auto free = checkFree(manifest.name); !free) return free;
-    if (auto there = checkNeeds(manifest.name, manifest.dependencies); !there) return there;
-    entries_.push_back({manifest.name, manifest.dependencies, nullptr, Stage::Loading});
-    return {};
+    return checkNeeds(manifest.name, manifest.dependencies);
   }
 
   [[nodiscard]] std::filesystem::path dataFolderOf(const std::string& plugin) const {
@@ -241,21 +264,29 @@ class ManagerCore {
     return folder.empty() ? folder : folder / plugin;
   }
 
-  static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder) {
+  [[nodiscard]] std::chrono::milliseconds hookLimit() const {
+    std::lock_guard lock(mutex_);
+    return hookLimit_;
+  }
+
+  static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder,
+                                std::chrono::milliseconds hookLimit) {
     if (auto read = plugin.configuration_->readEnvironment(); !read) return read;
     plugin.files_ = std::make_shared<PluginFiles>(plugin.manifest_.name, plugin.manifest_.folder, dataFolder);
     std::unique_ptr<IPlugin> made;
+    const HookWatch watch(plugin.manifest_.name, "load", plugin.watchLimit_);
     Error error;
     const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
       auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, plugin.configuration_, std::move(dataFolder),
-                                                              &plugin.files_->services()});
+                                                              &plugin.files_->services(), hookLimit});
       if (!loaded) return loaded.error();
       made = std::move(*loaded);
       if (!made) return Error(Errc::NotAPlugin, "its loader returned no plugin");
       return {};
     });
     if (failed != 0) return error;
-    return plugin.adopt(std::move(made));
+    if (auto adopted = plugin.adopt(std::move(made)); !adopted) return adopted;
+    return watch.inTime();
   }
 
   /// What the manifest declares, as far as the host has said what that is.
@@ -279,14 +310,12 @@ class ManagerCore {
     if (plugin->name_ != reserved)
       if (auto free = checkFree(plugin->name_, reserved); !free) return free;
     if (auto there = checkNeeds(plugin->name_, plugin->dependencies_); !there) return there;
-    std::erase_if(entries_, [&](const Entry& e) { return e.name == reserved; });
-    entries_.push_back({plugin->name_, plugin->dependencies_, plugin, Stage::Ready});
+    const auto place = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.name == reserved; });
+    *place = {plugin->name_, plugin->dependencies_, plugin, Stage::Ready};
+    // Behind what it needs of what came meanwhile.
+    if (std::any_of(place + 1, entries_.end(), [&](const Entry& later) { return place->needs(later.name); }))
+      std::rotate(place, place + 1, entries_.end());
     return {};
-  }
-
-  void erase(std::string_view name) {
-    std::lock_guard lock(mutex_);
-    std::erase_if(entries_, [&](const Entry& e) { return e.name == name; });
   }
 
   void forgetAll() {
@@ -344,6 +373,7 @@ class ManagerCore {
 
   mutable std::mutex mutex_;  // guards all below; a leaf: nothing is called with it
   std::vector<Entry> entries_;  // each after what it needs, optional needs aside
+  std::chrono::milliseconds hookLimit_ = std::chrono::seconds(120);
   std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first
   std::filesystem::path dataFolder_;  // with a folder for each plugin; empty: the user's
   std::vector<const InterfaceInfo*> interfaces_;  // that manifests may declare

@@ -18,13 +18,13 @@ class NativePlugin final : public IPlugin {
  public:
   /// `file` has been checked; its code runs from here on. Errors: see NativePluginLoader::load.
   static expected<std::unique_ptr<IPlugin>> load(const File& file, const std::filesystem::path& path,
-                                                 const LoadContext& context) {
+                                                 std::string_view name, const LoadContext& context) {
     const auto* host = findRoot();
     if (!host) return noRuntime();
     Root own = *host;
     own.size = sizeof(Root);
     own.client = context.client;
-    auto library = Library::open(file, path, own);
+    auto library = Library::open(file, path, own, name);
     if (!library) return library.error();
     std::unique_ptr<NativePlugin> plugin(new NativePlugin(*library, context));
     if (auto made = plugin->make(path.string()); !made) return made.error();

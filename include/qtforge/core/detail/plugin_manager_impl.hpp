@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/core/detail/plugin_manager_impl.hpp: PluginManager's longer functions: finding, loading, stepping many.
 
+#include <qtforge/core/detail/ordered_work.hpp>
 #include <qtforge/core/plugin_manager.hpp>
 
 namespace qtforge::inline QTFORGE_ABI {
@@ -48,8 +49,14 @@ inline expected<PluginManager::Found> PluginManager::inspect(const std::filesyst
                         : "add one with addLoader"));
 }
 
+inline expected<void> PluginManager::reserve(const Found& found) {
+  auto done = detail::LiveManagers::instance().add(core_);
+  if (done) done = core_->reserve(found.manifest);
+  return done ? done : expected<void>(done.error().within("plugin '" + found.manifest.name + "'"));
+}
+
+/// What was reserved.
 inline expected<PluginHandle> PluginManager::load(Found found, const std::filesystem::path& path) {
-  if (auto live = detail::LiveManagers::instance().add(core_); !live) return live.error();
   const auto& log = detail::pluginLogger();
   for (const auto& warning : found.manifest.warnings) log.warning(warning);
   for (const auto& open : detail::writableByAll(found.manifest))
@@ -69,12 +76,93 @@ inline expected<PluginHandle> PluginManager::loadPlugin(const std::filesystem::p
   const auto where = "cannot load '" + path.string() + "'";
   auto found = inspect(path);
   if (!found) return found.error().within(where);
+  if (auto reserved = reserve(*found); !reserved) return reserved.error().within(where);
   auto loaded = load(std::move(*found), path);
   if (!loaded) return loaded.error().within(where);
   return loaded;
 }
 
-inline expected<PluginReport> PluginManager::loadPlugins(const std::filesystem::path& folder) {
+/// The loading of a folder's plugins.
+class PluginManager::FolderLoad {
+ public:
+  explicit FolderLoad(PluginManager& manager) : manager_(manager) {}
+
+  void inspect(const std::filesystem::path& path) {
+    auto found = manager_.inspect(path);
+    if (!found) {
+      const auto manifest = readManifest(path);
+      return fail(path, manifest ? manifest->name : std::string(), found.error());
+    }
+    nodes_.push_back({found->manifest.name, found->manifest.version, found->manifest.dependencies});
+    found_.push_back(std::move(*found));
+    from_.push_back(path);
+  }
+
+  PluginReport run(std::size_t threads) {
+    auto sorted = orderByDependencies(nodes_, [&](std::string_view name) { return manager_.core_->versionOf(name); });
+    for (const auto& [index, error] : sorted.unresolved) {
+      const auto reason = error == Errc::DependencyMissing ? missing(nodes_[index]) : std::nullopt;
+      fail(from_[index], nodes_[index].name, reason.value_or(error));
+    }
+    // All at first: those that are loaded at the same time keep their order.
+    std::erase_if(sorted.order, [&](std::size_t index) {
+      const auto reserved = manager_.reserve(found_[index]);
+      if (!reserved) fail(from_[index], nodes_[index].name, reserved.error());
+      return !reserved;
+    });
+    loaded_.resize(nodes_.size());
+    detail::OrderedWork(nodes_, sorted.order).run(threads, [&](std::size_t index) { load(index); });
+    for (const auto index : sorted.order) {
+      if (const auto& error = loaded_[index].error; error) fail(from_[index], nodes_[index].name, *error);
+      else report_.done.push_back(loaded_[index].plugin);
+    }
+    return std::move(report_);
+  }
+
+ private:
+  struct Loaded {
+    PluginHandle plugin;
+    std::optional<Error> error;
+  };
+
+  void fail(const std::filesystem::path& path, const std::string& name, const Error& error) {
+    if (!name.empty()) failed_.try_emplace(name, error);
+    report_.failed.push_back({path, name, error.within("cannot load '" + path.string() + "'")});
+  }
+
+  void load(std::size_t index) {
+    auto& own = loaded_[index];
+    {
+      std::lock_guard lock(mutex_);
+      own.error = missing(nodes_[index]);
+    }
+    if (own.error) return manager_.core_->release(nodes_[index].name);
+    auto loaded = manager_.load(std::move(found_[index]), from_[index]);
+    if (loaded) return (void)(own.plugin = std::move(*loaded));
+    own.error = loaded.error();
+    std::lock_guard lock(mutex_);
+    failed_.try_emplace(nodes_[index].name, *own.error);
+  }
+
+  /// Why a plugin cannot be loaded because another could not.
+  [[nodiscard]] std::optional<Error> missing(const DependencyNode& node) const {
+    for (const auto& wanted : node.dependencies)
+      if (const auto reason = failed_.find(wanted.name); reason != failed_.end() && !wanted.optional)
+        return detail::failedDependency(node.name, wanted, reason->second);
+    return std::nullopt;
+  }
+
+  PluginManager& manager_;
+  PluginReport report_;
+  std::vector<Found> found_;
+  std::vector<std::filesystem::path> from_;
+  std::vector<DependencyNode> nodes_;
+  std::vector<Loaded> loaded_;
+  std::mutex mutex_;  // guards failed_, while plugins are loaded
+  std::map<std::string, Error, std::less<>> failed_;  // by name, for those that need them
+};
+
+inline expected<PluginReport> PluginManager::loadPlugins(const std::filesystem::path& folder, std::size_t threads) {
   namespace fs = std::filesystem;
   const auto unreadable = [&](const std::error_code& failure) {
     return Error(Errc::ManifestNotFound, "cannot load plugins from '" + folder.string() + "': " + failure.message());
@@ -91,50 +179,14 @@ inline expected<PluginReport> PluginManager::loadPlugins(const std::filesystem::
     if (fs::symlink_status(path / manifestFileName, ignored).type() != fs::file_type::not_found) paths.push_back(path);
   }
   std::sort(paths.begin(), paths.end());
-
-  PluginReport report;
-  std::vector<Found> found;
-  std::vector<fs::path> from;
-  std::vector<DependencyNode> nodes;
-  std::map<std::string, Error, std::less<>> failed;  // by name, for those that need them
-  const auto fail = [&](const fs::path& path, const std::string& name, const Error& error) {
-    if (!name.empty()) failed.try_emplace(name, error);
-    report.failed.push_back({path, name, error.within("cannot load '" + path.string() + "'")});
-  };
-  for (const auto& path : paths) {
-    auto one = inspect(path);
-    if (!one) {
-      const auto manifest = readManifest(path);
-      fail(path, manifest ? manifest->name : std::string(), one.error());
-      continue;
-    }
-    nodes.push_back({one->manifest.name, one->manifest.version, one->manifest.dependencies});
-    found.push_back(std::move(*one));
-    from.push_back(path);
-  }
-  const auto sorted = orderByDependencies(nodes, [&](std::string_view name) { return core_->versionOf(name); });
-  for (const auto& [index, error] : sorted.unresolved) {
-    const auto& needs = nodes[index].dependencies;
-    const auto broken = std::find_if(needs.begin(), needs.end(), [&](const auto& d) {
-      return error == Errc::DependencyMissing && failed.contains(d.name) && !d.optional;
-    });
-    const auto& name = nodes[index].name;
-    if (broken == needs.end()) fail(from[index], name, error);
-    else fail(from[index], name, detail::failedDependency(name, *broken, failed.at(broken->name)));
-  }
-  for (const auto index : sorted.order) {
-    const auto& node = nodes[index];
-    const auto broken = std::find_if(node.dependencies.begin(), node.dependencies.end(),
-                                     [&](const auto& d) { return failed.contains(d.name) && !d.optional; });
-    if (broken != node.dependencies.end()) {
-      fail(from[index], node.name, detail::failedDependency(node.name, *broken, failed.at(broken->name)));
-      continue;
-    }
-    auto loaded = load(std::move(found[index]), from[index]);
-    if (loaded) report.done.push_back(*loaded);
-    else fail(from[index], node.name, loaded.error());
-  }
-  return report;
+  FolderLoad load(*this);
+  for (const auto& path : paths) load.inspect(path);
+  // A thread that others may be waiting for, or that waits for itself alone, does it all.
+  if (detail::isInsideCallback() || detail::ThreadRecords::mine().serves.load() != nullptr) threads = 1;
+  else if (threads == 0) threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+  std::vector<std::shared_ptr<void>> letGo;
+  for (const auto& loader : core_->loaders()) letGo.push_back(loader->letGo());
+  return load.run(threads);
 }
 
 inline PluginReport PluginManager::stepAll(PluginState from, PluginState to, expected<void> (LoadedPlugin::*step)()) {

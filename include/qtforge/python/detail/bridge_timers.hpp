@@ -69,8 +69,8 @@ class PythonTimers {
     const std::lock_guard lock(mutex_);  // the first tick may come before this returns
     tick->number = last_ + 1;
     tick->timer = timer;
-    void* handle = root().runtime->startTimer(client, nanoseconds, {tick.get(), &Tick::run, &Tick::destroy});
-    if (!handle) return 0;
+    const auto handle = root().runtime->startTimer(client, nanoseconds, timer->repeats(), {tick.get(), &Tick::run, &Tick::destroy});
+    if (handle == 0) return 0;
     (void)tick.release();
     entries_.emplace(++last_, Entry{handle, std::move(timer)});
     return last_;
@@ -86,7 +86,7 @@ class PythonTimers {
 
  private:
   struct Entry {
-    void* handle = nullptr;
+    std::uintptr_t handle = 0;
     std::shared_ptr<PythonTimer> timer;
   };
 

@@ -28,6 +28,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
   std::string folder, dataFolder;  // absolute; the second may be empty
   std::vector<std::string> interfaces;  // that the manifest declares
+  std::chrono::milliseconds hookLimit{0};  // how long callers wait
   qtforge::detail::Client* client = nullptr;
   std::shared_ptr<const qtforge::detail::ConfigurationStore> configuration;
   Lane* lane = nullptr;

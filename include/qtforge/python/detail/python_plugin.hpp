@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/detail/python_plugin.hpp: a plugin written in Python, as the manager's IPlugin.
 
+#include <qtforge/core/detail/plugin_events.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/python/detail/bridge_bus.hpp>
 #include <qtforge/python/detail/python_interface.hpp>
@@ -9,9 +10,6 @@
 #include <mutex>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
-
-/// How long a caller waits for a hook on the plugin's lane; the hook itself goes on.
-inline constexpr std::chrono::seconds hookLimit{120};
 
 /// Ends what the plugin subscribed; waits for its running handlers, the GIL released meanwhile.
 inline void endSubscriptions(const PluginContext& plugin, const Gil&) {
@@ -30,16 +28,42 @@ inline expected<void> tellAuthor(const char* function, const PluginContext& plug
   return tellAuthor(function, Ref::steal(PyLong_FromUnsignedLongLong(plugin.number)).get(), gil);
 }
 
+/// Asks qtforge._leaks once more, when all that was posted to the lane before is done, and tells what is held even then.
+inline void tellWhatIsKept(const PluginContext& plugin, SharedRef watch) {
+  plugin.lane->post(qtforge::detail::Task::of([name = plugin.name, watch = std::move(watch)] {
+    const Gil gil;
+    PyGC_Collect();
+    const Ref lines = Ref::steal(PyObject_CallMethod(watch.get(), "report", nullptr));
+    const Ref separator = Ref::steal(lines ? PyUnicode_FromString("; ") : nullptr);
+    const Ref text = Ref::steal(separator ? PyUnicode_Join(separator.get(), lines.get()) : nullptr);
+    const char* kept = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
+    if (!kept) return Logger("qtforge.python").warning("plugin '" + name + "': " + takePythonError("report", gil).message());
+    if (*kept == '\0') return;
+    const auto message = "plugin '" + name + "' is unloaded, and not all of it is gone: " + kept;
+    const GilRelease released;  // a sink may wait
+    qtforge::detail::pluginLogger().warning(message);
+    qtforge::detail::tellOfPlugin(name, "kept", message);
+  }));
+}
+
 /// Takes back what the plugin started, drops its object and modules, on its lane.
 inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   const PluginScope scope(&plugin);
   if (auto told = tellAuthor("unload", plugin, gil); !told)
     Logger("qtforge.python").warning("plugin '" + plugin.name + "': unload: " + told.error().message());
-  plugin.object = SharedRef();
   const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
+  Ref watch;
+  if (plugins && plugin.object.get()) {
+    watch = Ref::steal(PyObject_CallMethod(plugins.get(), "watch", "sO", plugin.name.c_str(), plugin.object.get()));
+    if (!watch) PyErr_Clear();
+  }
+  plugin.object = SharedRef();
   const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
   if (!gone) return takePythonError("unload", gil);
   PyGC_Collect();  // bound methods and frames of the plugin tie its objects into cycles
+  const Ref kept = Ref::steal(watch ? PyObject_CallMethod(watch.get(), "report", nullptr) : nullptr);
+  if (kept && PyList_GET_SIZE(kept.get()) > 0) tellWhatIsKept(plugin, SharedRef(std::move(watch)));
+  PyErr_Clear();
   return {};
 }
 
@@ -112,7 +136,7 @@ class PythonPlugin final : public IPlugin {
           const PluginScope scope(context.get());
           return step(context->object.get(), gil);
         },
-        hookLimit);
+        context_->hookLimit);
   }
 
   expected<qtforge::detail::Implementation> implementation(const InterfaceInfo& wanted) override {

@@ -11,11 +11,11 @@ struct PythonTable;  // python/detail/python_table.hpp
 /// The runtime's services.
 struct RuntimeTable {
   void (*post)(Task task);
-  /// Calls `tick` every `nanoseconds` on a runtime thread, never two at a time. `client` owns it. Null, the tick left
-  /// to the caller, when the process is ending.
-  void* (*startTimer)(void* client, std::int64_t nanoseconds, Callback tick);
-  /// Ends it, waits for a call that runs on another thread and destroys the tick.
-  void (*stopTimer)(void* timer);
+  /// Calls `tick` every `nanoseconds` on a runtime thread, never two at a time; or once, and destroys it then. `client`
+  /// owns it. Its number; 0, the tick left to the caller, when the process is ending.
+  std::uintptr_t (*startTimer)(void* client, std::int64_t nanoseconds, bool repeats, Callback tick);
+  /// Ends it, waits for a call that runs on another thread and destroys the tick. Nothing for one that was stopped.
+  void (*stopTimer)(std::uintptr_t timer);
 };
 
 /// The log's entry and its current threshold.
