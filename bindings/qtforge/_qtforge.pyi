@@ -6,6 +6,7 @@ from typing import (
     ClassVar,
     Generic,
     Literal,
+    Protocol,
     SupportsFloat,
     SupportsIndex,
     TypedDict,
@@ -24,6 +25,11 @@ _Policy: TypeAlias = Literal["block", "drop_oldest", "drop_newest", "fail", "lat
 _Seconds: TypeAlias = SupportsFloat | SupportsIndex
 _T = TypeVar("_T")
 _D = TypeVar("_D")
+
+class _Array(Protocol):  # numpy's arrays, which to type checkers are no Buffer before Python 3.12
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+    def tobytes(self) -> bytes: ...
 
 class _SubscriptionStats(TypedDict):
     delivered: int
@@ -67,7 +73,7 @@ class BinaryMessage:
     def __array_interface__(self) -> dict[str, Any]: ...
     def __new__(
         cls,
-        data: Buffer,
+        data: Buffer | _Array,
         content_type: str = "application/octet-stream",
         dtype: str = "",
         shape: Sequence[SupportsIndex] = (),
