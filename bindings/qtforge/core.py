@@ -173,6 +173,22 @@ class IPlugin:
         """
         return _author.ledger_of(self).run_in_thread(function, args, kwargs)
 
+    def offer(self, name: str, service: object) -> None:
+        """Offers an object to others, who find it with `qtforge.find(name)` as they find a plugin, and in C++ by a typed
+        interface that its methods implement. It is taken back like what is started.
+
+        Raises:
+            PluginError: a plugin or service is called like that, or almost; the plugin is being unloaded.
+            ValueError: not a name.
+        """
+        ledger = _author.ledger_of(self)
+        entry = ledger.add(lambda: _qtforge.withdraw(self, name))
+        try:
+            _qtforge.offer(self, name, service)
+        except BaseException:
+            ledger.remove(entry)
+            raise
+
     def on_unload(self, function: Callable[[], object]) -> None:
         """Calls `function` when the plugin is unloaded, after `cleanup`, the last one first; if it was given since
         `initialize` began, after `cleanup` in any case."""

@@ -150,10 +150,10 @@ def load(path: str | os.PathLike[str]) -> Plugin:
 
 @final
 class FoundPlugin:
-    """A plugin as its callers see it. Made by `find`.
+    """A plugin, or a service of one, as its callers see it. Made by `find`.
 
-    Of a plugin in C++ it has the methods of its typed interfaces, with their signatures; of a plugin in Python what the
-    plugin's object has. It does not keep the plugin loaded: afterwards calls raise.
+    In C++ it has the methods of its typed interfaces, with their signatures; in Python what the object has. It does not
+    keep the plugin loaded: afterwards calls raise.
     """
 
     def __init__(self, name: str) -> None:
@@ -167,27 +167,22 @@ class FoundPlugin:
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("_") or not self._is_python:
             raise AttributeError(f"plugin '{self._name}' has no method '{attribute}' in a typed interface")
-        own = _qtforge.plugin_info(self._number)["object"]
-        if own is None:
-            raise PluginError(
-                f"plugin '{self._name}': {attribute}: the plugin has been unloaded", code=ErrorCode.PLUGIN_UNLOADED
-            )
-        return getattr(own, attribute)
+        return getattr(_qtforge.plugin_found(self._number), attribute)
 
     def __repr__(self) -> str:
         return f"<qtforge.FoundPlugin {self._name}>"
 
 
 def find(name: str) -> FoundPlugin:
-    """A loaded plugin, to call its methods: `find("Blur").apply(image, 0.5)`.
+    """A loaded plugin, or a service that one offers, to call its methods: `find("Blur").apply(image, 0.5)`.
 
     Methods of a plugin in C++ are called on this thread, the GIL released. `help()` shows their signatures.
 
     Args:
-        name: as the plugin calls itself, among all plugins of the process.
+        name: as the plugin or service is called, among all of the process.
 
     Raises:
-        PluginError: no such plugin is loaded. Methods raise it after the unload; TypeError for arguments that do not
+        PluginError: there is none. Methods raise it after the unload; TypeError for arguments that do not
             fit; what the plugin threw as `qtforge.Error`.
     """
     return FoundPlugin(name)

@@ -164,6 +164,20 @@ void pluginKeepConfiguration(std::uint64_t plugin, bp::object path) {
   call([&, &live = bridgeWithConfiguration()] { return live.pluginKeepConfiguration(plugin, path.ptr()); });
 }
 
+const python::Bridge& bridgeWithServices() { return bridgeWith(&python::Bridge::withdraw, "services"); }
+
+bp::object pluginFound(std::uint64_t found) {
+  return call([&, &live = bridgeWithServices()] { return live.pluginFound(found); });
+}
+
+void offer(bp::object plugin, bp::object name, bp::object object) {
+  call([&, &live = bridgeWithServices()] { return live.offer(plugin.ptr(), name.ptr(), object.ptr()); });
+}
+
+void withdraw(bp::object plugin, bp::object name) {
+  call([&, &live = bridgeWithServices()] { return live.withdraw(plugin.ptr(), name.ptr()); });
+}
+
 const python::Bridge& bridgeWithInterfaces() { return bridgeWith(&python::Bridge::pluginCall, "typed interfaces"); }
 
 bp::object pluginFind(bp::object name) {
@@ -216,6 +230,9 @@ void defineFunctions() {
   bp::def("plugin_keep_configuration", pluginKeepConfiguration, (arg("plugin"), arg("path")));
   bp::def("plugin_abi_tag", pluginAbiTag, (arg("path")));
   bp::def("plugin_find", pluginFind, (arg("name")));
+  bp::def("plugin_found", pluginFound, (arg("found")));
+  bp::def("offer", offer, (arg("plugin"), arg("name"), arg("object")));
+  bp::def("withdraw", withdraw, (arg("plugin"), arg("name")));
   bp::def("plugin_call", pluginCall, (arg("plugin"), arg("interface"), arg("method"), arg("arguments")));
 }
 

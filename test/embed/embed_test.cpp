@@ -2,6 +2,7 @@
 
 #define BOOST_TEST_MODULE embed
 #include "../plugins/native_interface/expect_everything.hpp"
+#include "../plugins/native_services/key_value.hpp"
 #include "../unit/plugin_folder.hpp"
 
 #include <qtforge/python/python_executor.hpp>
@@ -576,6 +577,56 @@ BOOST_AUTO_TEST_CASE(python_plugin_answers_an_interface_as_a_native_one_does) {
   BOOST_TEST(qtforge::call<"title">(filter).value() == "py");
 
   expectEverything(manager.find<Everything>("py_filter").value());
+}
+
+BOOST_AUTO_TEST_CASE(services_are_offered_and_found_in_both_languages) {
+  using fixture_interfaces::Asks;
+  using fixture_interfaces::KeyValue;
+  const test::Folder folder;
+  folder.write("shelf/plugin.json", R"({"name": "owner", "version": "1.0.0", "language": "python", "entry_point": "main.py"})");
+  folder.write("shelf/main.py", R"(
+from typing import Optional
+
+import qtforge
+
+
+class Shelf:
+    def __init__(self):
+        self.values = {"offered by": "Python"}
+
+    def get(self, key: str) -> Optional[str]:
+        return self.values.get(key)
+
+    def put(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+
+class Owner(qtforge.core.IPlugin):
+    def initialize(self):
+        self.offer("shelf", Shelf())
+        self.offer("wrong", object())
+
+    def activate(self):
+        qtforge.find("cache").put("written by", "Python")
+)");
+  PythonManager manager;
+  const auto owner = manager.loadPlugin(folder / "shelf").value();
+  const auto native = manager.loadPlugin(test::fixture("services")).value();
+  owner->initialize().value();
+  native->initialize().value();
+  const auto shelf = manager.find<KeyValue>("shelf").value();
+  BOOST_TEST(shelf.call<"get">("offered by").value().value() == "Python");
+  shelf.call<"put">("written by", "C++").value();
+  BOOST_TEST(!shelf.call<"get">("nothing").value());
+  BOOST_TEST(manager.find<Asks>("Services").value().call<"ask">("shelf", "written by").value() == "C++");
+  owner->activate().value();
+  BOOST_TEST(manager.find<KeyValue>("cache").value().call<"get">("written by").value().value() == "Python");
+  const auto wrong = manager.find<KeyValue>("wrong");
+  BOOST_TEST((wrong.error() == Errc::InterfaceMissing));
+  BOOST_TEST(test::contains(wrong.error().message(), "service 'wrong' of plugin 'owner'"));
+  BOOST_TEST(test::contains(wrong.error().message(), "there is no method get(key)"));
+  owner->cleanup().value();
+  BOOST_TEST((shelf.call<"get">("x").error() == Errc::PluginUnloaded));
 }
 
 BOOST_AUTO_TEST_CASE(what_a_python_method_raises_or_returns_wrongly_is_the_callers_error) {

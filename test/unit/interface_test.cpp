@@ -219,7 +219,7 @@ BOOST_AUTO_TEST_CASE(handle_that_points_to_nothing_gives_an_error) {
   BOOST_TEST((nothing.call<"add">(1).error() == Errc::PluginUnloaded));
   BOOST_TEST((nothing.lock().error() == Errc::PluginUnloaded));
   BOOST_TEST(!nothing);
-  BOOST_TEST((InterfaceHandle<Counter>::of(PluginHandle()).error() == Errc::PluginUnloaded));
+  BOOST_TEST((PluginHandle().as<Counter>().error() == Errc::PluginUnloaded));
 }
 
 BOOST_AUTO_TEST_CASE(call_after_the_unload_or_a_reload_returns_PluginUnloaded) {

@@ -1,12 +1,14 @@
 #pragma once
 // qtforge/core/interface_handle.hpp: a plugin as its callers see it: InterfaceHandle, InterfaceGuard, and call.
 
+#include <qtforge/core/detail/callee.hpp>
 #include <qtforge/core/detail/interface_calls.hpp>
-#include <qtforge/core/plugin_handle.hpp>
 
 #include <utility>
 
 namespace qtforge::inline QTFORGE_ABI {
+
+class PluginHandle;
 
 /// Keeps a plugin from being unloaded while it lives, and calls an interface of it at the cost of one function pointer.
 ///
@@ -23,7 +25,7 @@ class InterfaceGuard {
   template <FixedString Name, class... Arguments>
     requires detail::CallableMethod<I, Name, Arguments...>
   auto call(Arguments&&... arguments) const -> expected<detail::ResultOf<I, Name>> {
-    return detail::callThunk<I, Name>(methods_, self_, plugin_->name(), std::forward<Arguments>(arguments)...);
+    return detail::callThunk<I, Name>(methods_, self_, callee_->label(), std::forward<Arguments>(arguments)...);
   }
 
   [[nodiscard]] const InterfaceGuard* operator->() const noexcept { return this; }
@@ -31,16 +33,17 @@ class InterfaceGuard {
  private:
   template <AnyInterface>
   friend class InterfaceHandle;
-  InterfaceGuard(std::shared_ptr<LoadedPlugin> plugin, detail::CallGate::Pin pin, const detail::AnyThunk* methods, void* self) noexcept
-      : plugin_(std::move(plugin)), pin_(std::move(pin)), methods_(methods), self_(self) {}
+  InterfaceGuard(detail::CalleeRef callee, detail::CallGate::Pin pin, const detail::AnyThunk* methods, void* self) noexcept
+      : callee_(std::move(callee)), pin_(std::move(pin)), methods_(methods), self_(self) {}
 
-  std::shared_ptr<LoadedPlugin> plugin_;  // before pin_, which ends first
+  detail::CalleeRef callee_;  // before pin_, which ends first
   detail::CallGate::Pin pin_;
   const detail::AnyThunk* methods_;
   void* self_;
 };
 
-/// An interface of a loaded plugin, in whatever language it is written. From PluginManager::find and findAll.
+/// An interface of a loaded plugin, in whatever language it is written. From PluginManager::find and findAll, from
+/// PluginHandle::as, and for plugins from IPlugin::find.
 ///
 /// It does not keep the plugin loaded: after the unload, or a reload, calls give Errc::PluginUnloaded. Copies are cheap.
 /// @par Thread safety  call, lock: any thread, several at once; whether they run beside each other in the plugin is up to
@@ -64,10 +67,10 @@ class InterfaceHandle {
   template <FixedString Name, class... Arguments>
     requires detail::CallableMethod<I, Name, Arguments...>
   auto call(Arguments&&... arguments) const -> expected<detail::ResultOf<I, Name>> {
-    if (!plugin_) return detail::pointsToNothing(I::name);
-    const detail::CallGate::Pin pin(plugin_->calls_, detail::callSite<I, Name>);
-    if (!pin) return detail::isUnloaded(plugin_->name(), detail::MethodNamed<I, Name>::name);
-    return detail::callThunk<I, Name>(methods_, self_, plugin_->name(), std::forward<Arguments>(arguments)...);
+    if (!callee_) return detail::pointsToNothing(I::name);
+    const detail::CallGate::Pin pin(callee_->gate(), detail::callSite<I, Name>);
+    if (!pin) return detail::isUnloaded(callee_->label(), detail::MethodNamed<I, Name>::name);
+    return detail::callThunk<I, Name>(methods_, self_, callee_->label(), std::forward<Arguments>(arguments)...);
   }
 
   /// Keeps the plugin loaded for several calls.
@@ -75,38 +78,62 @@ class InterfaceHandle {
   /// @return the guard, or
   ///   - Errc::PluginUnloaded
   [[nodiscard]] expected<InterfaceGuard<I>> lock() const {
-    if (!plugin_) return detail::pointsToNothing(I::name);
-    detail::CallGate::Pin pin(plugin_->calls_, detail::guardSite<I>);
-    if (!pin) return detail::isUnloaded(plugin_->name(), "lock");
-    return InterfaceGuard<I>(plugin_, std::move(pin), methods_, self_);
+    if (!callee_) return detail::pointsToNothing(I::name);
+    detail::CallGate::Pin pin(callee_->gate(), detail::guardSite<I>);
+    if (!pin) return detail::isUnloaded(callee_->label(), "lock");
+    return InterfaceGuard<I>(callee_, std::move(pin), methods_, self_);
   }
 
-  /// The plugin behind it.
-  [[nodiscard]] PluginHandle plugin() const noexcept { return PluginHandle(plugin_); }
+  /// The plugin behind it, of a service the one that offers it. In hosts, which include core/plugin_manager.hpp.
+  template <class Plugin = PluginHandle>
+  [[nodiscard]] Plugin plugin() const {
+    return Plugin::of(callee_.get());
+  }
 
   /// For `(*filter)->call...` and `filter->call...` alike.
   [[nodiscard]] const InterfaceHandle* operator->() const noexcept { return this; }
-  [[nodiscard]] explicit operator bool() const noexcept { return plugin_ != nullptr; }
+  [[nodiscard]] explicit operator bool() const noexcept { return callee_ != nullptr; }
   friend bool operator==(const InterfaceHandle&, const InterfaceHandle&) noexcept = default;
 
-  /// An interface of a plugin that is there. Errors: see PluginManager::find.
-  [[nodiscard]] static expected<InterfaceHandle> of(const PluginHandle& plugin) {
-    if (!plugin) return detail::pointsToNothing(I::name);
-    auto found = plugin->implementation(I::info);
-    if (!found) return found.error();
-    return InterfaceHandle(plugin.plugin_, *found);
-  }
-
- private:
-  InterfaceHandle(std::shared_ptr<LoadedPlugin> plugin, const detail::Implementation& found) noexcept
-      : plugin_(std::move(plugin)),
+  /// For the library's own use.
+  InterfaceHandle(detail::CalleeRef callee, const detail::Implementation& found) noexcept
+      : callee_(std::move(callee)),
         methods_(found.methods ? found.methods : detail::forwardersOf<I>()),
         self_(found.self) {}
 
-  std::shared_ptr<LoadedPlugin> plugin_;
+ private:
+  detail::CalleeRef callee_;
   const detail::AnyThunk* methods_ = nullptr;
   void* self_ = nullptr;
 };
+
+namespace detail {
+
+/// Asks a callee how to call an interface. Errors: see PluginManager::find.
+inline expected<Implementation> ask(const CalleeRef& callee, const InterfaceInfo& wanted) {
+  const CallSite site{wanted.name, "find"};
+  const Visit visit(callee, site);
+  if (!visit) return isUnloaded(callee->label(), "find");
+  Implementation found;
+  Error error;
+  const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
+    auto asked = visit->implementation(wanted);
+    if (!asked) return asked.error();
+    found = *asked;
+    return {};
+  });
+  if (failed != 0) return error.within(callee->label());
+  return found;
+}
+
+template <AnyInterface I>
+expected<InterfaceHandle<I>> interfaceOf(CalleeRef callee) {
+  auto found = ask(callee, I::info);
+  if (!found) return found.error();
+  return InterfaceHandle<I>(std::move(callee), *found);
+}
+
+}  // namespace detail
 
 /// As `callee.call<Name>(arguments...)`, for templates, which would have to write `callee.template call<Name>(...)`.
 template <FixedString Name, class Callee, class... Arguments>

@@ -2,8 +2,9 @@
 // qtforge/core/iplugin.hpp: what a plugin is, with a default for everything, and the states it goes through.
 
 #include <qtforge/core/configuration.hpp>
-#include <qtforge/core/detail/interface_info.hpp>
 #include <qtforge/core/detail/plugin_ledger.hpp>
+#include <qtforge/core/interface_handle.hpp>
+#include <qtforge/core/service.hpp>
 #include <qtforge/core/stop_signal.hpp>
 #include <qtforge/core/store.hpp>
 #include <qtforge/utils/error.hpp>
@@ -151,6 +152,32 @@ class IPlugin {
   ///   - Errc::LimitExceeded  no thread can be started
   expected<void> runInThread(std::function<void(StopSignal)> f) {
     return services() ? ledger_.runInThread(std::move(f), log()) : unmanaged("runInThread");
+  }
+
+  /// Offers an object to others under a name, by which they find it as they find a plugin. It must be there until it is
+  /// taken back, and calls of it are waited for then: so keep it in a member of the plugin.
+  ///
+  /// @return nothing, or
+  ///   - errors as onUnload(), and Errc::PluginNotFound: nobody manages the plugin
+  ///   - Errc::InvalidArgument  not a name
+  ///   - Errc::DuplicatePlugin  a plugin or service is called like that, or almost
+  ///   - Errc::ShuttingDown     the manager is ending
+  template <OfferableService S>
+  expected<void> offer(std::string_view name, S& service) {
+    return services() ? ledger_.offer(*services(), std::string(name), S::offered(service)) : unmanaged("offer");
+  }
+
+  /// Another plugin, or a service that one offers, by an interface: for plugins, as PluginManager::find is for hosts, but
+  /// among all managers of the process. Errors: as there, and Errc::PluginNotFound where nobody manages this plugin.
+  template <AnyInterface I>
+  [[nodiscard]] expected<InterfaceHandle<I>> find(std::string_view name) const {
+    const auto* host = services();
+    if (!host) return unmanaged("find");
+    detail::Callee* callee = nullptr;
+    detail::Implementation found;
+    Error error;
+    if (host->find(host->others, name, &I::info, &callee, &found, detail::sinkInto(error)) != 0) return error;
+    return InterfaceHandle<I>(detail::CalleeRef(callee, false), found);
   }
 
  private:

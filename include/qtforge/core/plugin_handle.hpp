@@ -1,8 +1,8 @@
 #pragma once
 // qtforge/core/plugin_handle.hpp: a loaded plugin as the host sees it: what it is called, its state and its steps.
 
-#include <qtforge/core/detail/call_gate.hpp>
-#include <qtforge/core/interface.hpp>
+#include <qtforge/core/detail/callee.hpp>
+#include <qtforge/core/interface_handle.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/core/lifecycle.hpp>
 #include <qtforge/core/manifest.hpp>
@@ -23,17 +23,13 @@ namespace detail {
 class Client;
 class ConfigurationStore;
 class PluginFiles;
+class OtherPlugins;
 class ManagerCore;
 
 /// Marks that this thread runs hooks of a plugin, and which ones further out.
 struct HookScope;
 
-/// Calls plugins by interfaces that are known at run time only.
-class PluginVisit;
 }  // namespace detail
-
-template <AnyInterface I>
-class InterfaceHandle;
 
 /// One plugin of a PluginManager. Reached through PluginHandle; stays valid after the plugin is unloaded.
 ///
@@ -41,7 +37,7 @@ class InterfaceHandle;
 /// plugin code runs, so a hook may ask its own plugin's state. A step that fails says `plugin 'X': initialize: ...`, is
 /// logged and published on `qtforge.plugins`.
 /// @par Thread safety  any thread. One step at a time: others meanwhile get Errc::IllegalTransition.
-class LoadedPlugin {
+class LoadedPlugin : public detail::Callee {
  public:
   LoadedPlugin(const LoadedPlugin&) = delete;
   LoadedPlugin& operator=(const LoadedPlugin&) = delete;
@@ -106,9 +102,7 @@ class LoadedPlugin {
 
  private:
   friend class detail::ManagerCore;
-  friend class detail::PluginVisit;
-  template <AnyInterface I>
-  friend class InterfaceHandle;
+  friend class PluginHandle;
 
   // What is told on `qtforge.plugins`, after the machine is free again: who hears it may take the next step.
   struct Event {
@@ -128,7 +122,8 @@ class LoadedPlugin {
   expected<void> change(Prepare&& prepare);
   expected<void> offer(const Configuration& before, const Configuration& after);
   [[nodiscard]] Error failure(std::string text, const Error& error) const;
-  expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted);
+  expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted) override;
+  void showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) override;
   void abandon();
   void destroy();
   void tell(const Event& event) const;
@@ -147,8 +142,8 @@ class LoadedPlugin {
   const std::chrono::milliseconds watchLimit_;  // of its functions; 0: they keep it themselves
   std::shared_ptr<detail::ConfigurationStore> configuration_;
   std::shared_ptr<detail::PluginFiles> files_;
-  std::unique_ptr<IPlugin> plugin_;  // touched by the winner of a step, and by who is inside calls_
-  detail::CallGate calls_;
+  std::shared_ptr<detail::OtherPlugins> others_;
+  std::unique_ptr<IPlugin> plugin_;  // touched by the winner of a step, and by who is inside gate()
   Lifecycle lifecycle_;
   std::atomic<const char*> doing_{""};  // the hook that runs, for reports
   std::mutex idleMutex_;                // pairs with idle_
@@ -168,14 +163,22 @@ class PluginHandle {
   [[nodiscard]] LoadedPlugin& operator*() const noexcept { return *plugin_; }
   [[nodiscard]] explicit operator bool() const noexcept { return plugin_ != nullptr; }
 
-  friend bool operator==(const PluginHandle&, const PluginHandle&) noexcept = default;
+  /// The plugin by an interface. Errors: see PluginManager::find; Errc::PluginUnloaded also where this points to nothing.
+  template <AnyInterface I>
+  [[nodiscard]] expected<InterfaceHandle<I>> as() const {
+    if (!plugin_) return detail::pointsToNothing(I::name);
+    return detail::interfaceOf<I>(plugin_);
+  }
+
+  friend bool operator==(const PluginHandle& one, const PluginHandle& other) noexcept { return one.plugin_ == other.plugin_; }
 
  private:
   friend class detail::ManagerCore;
   template <AnyInterface I>
   friend class InterfaceHandle;
-  explicit PluginHandle(std::shared_ptr<LoadedPlugin> plugin) noexcept : plugin_(std::move(plugin)) {}
-  std::shared_ptr<LoadedPlugin> plugin_;
+  explicit PluginHandle(boost::intrusive_ptr<LoadedPlugin> plugin) noexcept : plugin_(std::move(plugin)) {}
+  static PluginHandle of(detail::Callee* callee);  // its plugin; defined in core/detail/offered_service.hpp
+  boost::intrusive_ptr<LoadedPlugin> plugin_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI

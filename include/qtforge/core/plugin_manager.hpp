@@ -110,7 +110,7 @@ class PluginManager {
   ///   - Errc::PluginNotFound  with the nearest name that there is
   [[nodiscard]] expected<PluginHandle> find(std::string_view name) const { return core_->find(name); }
 
-  /// A plugin by an interface that it implements, in whatever language.
+  /// A plugin, or a service that a plugin offers, by an interface that it implements, in whatever language.
   ///
   /// A Python plugin implements what it has the methods of: their existence, kind, number of parameters and, where it
   /// gives them, annotations are checked here, once for each interface.
@@ -122,18 +122,18 @@ class PluginManager {
   ///   - Errc::PluginUnloaded     it is being unloaded
   template <AnyInterface I>
   [[nodiscard]] expected<InterfaceHandle<I>> find(std::string_view name) const {
-    const auto plugin = core_->find(name);
-    if (!plugin) return plugin.error();
-    return InterfaceHandle<I>::of(*plugin);
+    auto callee = core_->findCallee(name);
+    if (!callee) return callee.error();
+    return detail::interfaceOf<I>(std::move(*callee));
   }
 
-  /// All plugins that implement an interface, in the order in which they were loaded. One whose interface of that name
+  /// All plugins that implement an interface, in the order in which they were loaded, then all services that do. One whose interface of that name
   /// has other methods is left out, with a warning in the log.
   template <AnyInterface I>
   [[nodiscard]] std::vector<InterfaceHandle<I>> findAll() const {
     std::vector<InterfaceHandle<I>> found;
-    for (const auto& plugin : plugins()) {
-      auto one = InterfaceHandle<I>::of(plugin);
+    for (const auto& callee : core_->callees()) {
+      auto one = detail::interfaceOf<I>(callee);
       if (one) found.push_back(std::move(*one));
       else if (one.error() == Errc::InterfaceMismatch) detail::pluginLogger().warning(one.error().message());
     }

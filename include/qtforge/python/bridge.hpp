@@ -119,13 +119,20 @@ struct Bridge {
   /// No call begins any more. Nothing for one that has ended. @return None
   PyObject* (*stopTimer)(std::uint64_t timer);
 
-  /// Finds a plugin by its name, in whatever manager of the process.
-  /// @return tuple: its number; the plugin's object if it is written in Python, else None; of each method of its typed
+  /// Finds a plugin or service by its name, in whatever manager of the process.
+  /// @return tuple: its number; the object if it is written in Python, else None; of each method of its typed
   ///         interfaces the interface's name, the C++ signature, and (name, ((parameter, type), ...), result type), types
   ///         as the package's _interfaces.py reads them
   PyObject* (*pluginFind)(PyObject* name);
-  /// Calls a method of a plugin in C++, the GIL released. @param arguments  tuple. @return its result
-  PyObject* (*pluginCall)(std::uint64_t plugin, PyObject* interface, PyObject* method, PyObject* arguments);
+  /// Calls a method of one in C++, the GIL released. @param arguments  tuple. @return its result
+  PyObject* (*pluginCall)(std::uint64_t found, PyObject* interface, PyObject* method, PyObject* arguments);
+
+  /// @return the object of one in Python
+  PyObject* (*pluginFound)(std::uint64_t found);
+  /// Offers an object of a plugin to others under a name. @return None
+  PyObject* (*offer)(PyObject* plugin, PyObject* name, PyObject* object);
+  /// Takes it back: nobody else calls it. @return None
+  PyObject* (*withdraw)(PyObject* plugin, PyObject* name);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

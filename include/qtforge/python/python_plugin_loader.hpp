@@ -44,6 +44,7 @@ class PythonPluginLoader final : public IPluginLoader {
     context->dataFolder = load.dataFolder.string();
     context->interfaces = manifest.interfaces;
     context->hookLimit = load.hookLimit;
+    context->services = load.services;
     context->client = load.client;
     context->configuration = load.configuration;
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)

@@ -31,9 +31,9 @@ inline constexpr CallSite callSite{I::name, MethodNamed<I, Name>::name};
 template <class I>
 inline constexpr CallSite guardSite{I::name, {}};
 
-inline Error isUnloaded(std::string_view plugin, std::string_view what) {
-  return Error(Errc::PluginUnloaded, "plugin '" + std::string(plugin) + "': " + std::string(what) +
-                                         ": the plugin has been unloaded, or is being unloaded");
+/// @param label  whose method it is
+inline Error isUnloaded(const std::string& label, std::string_view what) {
+  return Error(Errc::PluginUnloaded, label + ": " + std::string(what) + ": the plugin has been unloaded, or is being unloaded");
 }
 inline Error pointsToNothing(std::string_view interface) {
   return Error(Errc::PluginUnloaded, "a handle of \"" + std::string(interface) + "\" that points to no plugin was used");
@@ -58,10 +58,10 @@ class FailureRoom {
   }
 
   /// Of a call that failed: its error, with whose method it was. Once.
-  [[nodiscard, gnu::cold, gnu::noinline]] Error take(std::string_view plugin, std::string_view method) {
+  [[nodiscard, gnu::cold, gnu::noinline]] Error take(const std::string& label, std::string_view method) {
     const Error error(std::move(error_));
     std::destroy_at(&error_);
-    return error.within("plugin '" + std::string(plugin) + "': " + std::string(method) + "()");
+    return error.within(label + ": " + std::string(method) + "()");
   }
 
  private:
@@ -99,19 +99,19 @@ struct ThunkCall;
 template <class R, class... P>
 struct ThunkCall<R(P...)> {
   template <class... Arguments>
-  static expected<R> call(AnyThunk thunk, void* self, const std::string& plugin, std::string_view method,
+  static expected<R> call(AnyThunk thunk, void* self, const std::string& label, std::string_view method,
                           Arguments&&... arguments) {
     const auto function = reinterpret_cast<typename SignatureParts<R(P...)>::Thunk>(thunk);
     FailureRoom failure;
     const ErrorSink sink = failure.sink();
     if constexpr (std::is_void_v<R>) {
       if (function(self, nullptr, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
-        return failure.take(plugin, method);
+        return failure.take(label, method);
       return {};
     } else {
       ResultRoom<R> room;
       if (function(self, &room.value, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
-        return failure.take(plugin, method);
+        return failure.take(label, method);
       struct End {
         R& value;
         ~End() { std::destroy_at(&value); }
@@ -121,11 +121,11 @@ struct ThunkCall<R(P...)> {
   }
 };
 
-/// @param plugin  whose methods they are, for errors
+/// @param label  whose methods they are, for errors
 template <class I, FixedString Name, class... Arguments>
-expected<ResultOf<I, Name>> callThunk(const AnyThunk* methods, void* self, const std::string& plugin, Arguments&&... arguments) {
+expected<ResultOf<I, Name>> callThunk(const AnyThunk* methods, void* self, const std::string& label, Arguments&&... arguments) {
   using M = MethodNamed<I, Name>;
-  return ThunkCall<typename M::Type>::call(methods[I::indexOf(Name.view())], self, plugin, M::name,
+  return ThunkCall<typename M::Type>::call(methods[I::indexOf(Name.view())], self, label, M::name,
                                            std::forward<Arguments>(arguments)...);
 }
 

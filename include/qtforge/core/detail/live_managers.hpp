@@ -31,8 +31,8 @@ class LiveManagers {
     return {};
   }
 
-  /// The plugin of that name in whatever manager, the last made first. Errors: as PluginManager::find.
-  expected<PluginHandle> find(std::string_view name) {
+  /// The plugin or service of that name in whatever manager, the last made first. Errors: as PluginManager::find.
+  expected<CalleeRef> findCallee(std::string_view name) {
     std::vector<std::weak_ptr<ManagerCore>> managers;
     {
       std::lock_guard lock(mutex_);
@@ -41,7 +41,7 @@ class LiveManagers {
     Error error(Errc::PluginNotFound, "no plugin '" + std::string(name) + "' is loaded");
     for (auto weak = managers.rbegin(); weak != managers.rend(); ++weak)
       if (const auto manager = weak->lock()) {
-        auto found = manager->find(name);
+        auto found = manager->findCallee(name);
         if (found) return found;
         error = found.error();
       }

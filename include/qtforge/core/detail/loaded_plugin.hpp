@@ -39,6 +39,7 @@ inline LoadedPlugin::LoadedPlugin(Manifest manifest, detail::Client* client, std
       watchLimit_(watchLimit),
       configuration_(std::make_shared<detail::ConfigurationStore>(manifest_.name, manifest_.configuration)) {
   name_ = manifest_.name;
+  label_ = "plugin '" + name_ + "'";
   version_ = manifest_.version.toString();
   description_ = manifest_.description;
   author_ = manifest_.author;
@@ -62,6 +63,7 @@ inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
       if (!own.empty()) text = std::move(own);
     };
     replace(name_, plugin_->name());
+    label_ = "plugin '" + name_ + "'";
     replace(version_, plugin_->version());
     replace(description_, plugin_->description());
     replace(author_, plugin_->author());
@@ -89,21 +91,12 @@ inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
   return error;
 }
 
-/// Errors: see PluginManager::find.
 inline expected<detail::Implementation> LoadedPlugin::implementation(const detail::InterfaceInfo& wanted) {
-  const detail::CallSite site{wanted.name, "find"};
-  const detail::CallGate::Pin pin(calls_, site);
-  if (!pin) return detail::isUnloaded(name_, "find");
-  detail::Implementation found;
-  Error error;
-  const auto failed = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
-    auto asked = detail::InterfaceQuestion::ask(*plugin_, wanted);
-    if (!asked) return asked.error();
-    found = *asked;
-    return {};
-  });
-  if (failed != 0) return error.within("plugin '" + name_ + "'");
-  return found;
+  return detail::InterfaceQuestion::ask(*plugin_, wanted);
+}
+
+inline void LoadedPlugin::showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) {
+  detail::InterfaceQuestion::show(*plugin_, taker, take);
 }
 
 inline expected<void> LoadedPlugin::run(LifecycleStep step) {

@@ -6,6 +6,7 @@
 #include <qtforge/core/detail/data_folder.hpp>
 #include <qtforge/core/detail/loaded_plugin.hpp>
 #include <qtforge/core/detail/nearest_word.hpp>
+#include <qtforge/core/detail/service_registry.hpp>
 #include <qtforge/core/plugin_loader.hpp>
 
 #include <algorithm>
@@ -21,9 +22,9 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 
 inline constexpr std::chrono::milliseconds longestHookLimit = std::chrono::hours(24 * 365);
 
-class ManagerCore {
+class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
  public:
-  using Plugin = std::shared_ptr<LoadedPlugin>;
+  using Plugin = boost::intrusive_ptr<LoadedPlugin>;
 
   void addLoader(std::shared_ptr<IPluginLoader> loader) {
     std::lock_guard lock(mutex_);
@@ -102,6 +103,35 @@ class ManagerCore {
     if (const auto nearest = nearestWord(name, known)) text += "; did you mean '" + std::string(*nearest) + "'?";
     return Error(Errc::PluginNotFound, text);
   }
+
+  /// The plugin of that name, else the service. Errors: as find().
+  [[nodiscard]] expected<CalleeRef> findCallee(std::string_view name) const {
+    const auto plugin = find(name);
+    if (plugin) return CalleeRef(plugin->plugin_);
+    if (const auto service = services_.find([&](const auto& offered) { return offered.name() == name; })) return CalleeRef(service);
+    return plugin.error();
+  }
+
+  /// Plugins in the order in which they were loaded, then services in that in which they were offered.
+  [[nodiscard]] std::vector<CalleeRef> callees() const {
+    std::vector<CalleeRef> found;
+    for (const auto& plugin : plugins()) found.emplace_back(plugin.plugin_);
+    for (const auto& service : services_.all()) found.emplace_back(service);
+    return found;
+  }
+
+  /// Errors: see IPlugin::offer.
+  expected<void> offer(LoadedPlugin& owner, std::string name, const OfferedObject& object) {
+    if (auto fine = checkPluginName(name); !fine) return fine.error().within("offer");
+    const ServiceRegistry::Service service(new OfferedService(&owner, std::move(name), object));
+    std::lock_guard lock(mutex_);
+    if (auto open = checkOpen(); !open) return open;
+    if (auto free = checkFree(service->name()); !free) return free.error().within("offer");
+    services_.add(service);
+    return {};
+  }
+
+  [[nodiscard]] ServiceRegistry& services() noexcept { return services_; }
 
   /// In the order in which they were loaded.
   [[nodiscard]] std::vector<PluginHandle> plugins() const {
@@ -222,6 +252,8 @@ class ManagerCore {
     // Their data folders and Python packages would be one.
     const auto key = alikeKey(name);
     const auto taken = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.name != own && alikeKey(e.name) == key; });
+    if (const auto service = services_.find([&](const auto& offered) { return alikeKey(offered.name()) == key; }))
+      return Error(Errc::DuplicatePlugin, "'" + name + "' is the name of " + service->label());
     if (taken == entries_.end()) return {};
     return Error(Errc::DuplicatePlugin,
                  (taken->name == name ? "plugin '" + name + "' is "
@@ -269,10 +301,14 @@ class ManagerCore {
     return hookLimit_;
   }
 
-  static expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder,
+  // Defined in plugin_manager_impl.hpp: it finds plugins of all managers.
+  std::shared_ptr<OtherPlugins> serveOthers(LoadedPlugin& plugin);
+
+  expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder,
                                 std::chrono::milliseconds hookLimit) {
     if (auto read = plugin.configuration_->readEnvironment(); !read) return read;
     plugin.files_ = std::make_shared<PluginFiles>(plugin.manifest_.name, plugin.manifest_.folder, dataFolder);
+    plugin.others_ = serveOthers(plugin);
     std::unique_ptr<IPlugin> made;
     const HookWatch watch(plugin.manifest_.name, "load", plugin.watchLimit_);
     Error error;
@@ -299,7 +335,7 @@ class ManagerCore {
     for (const auto& declared : plugin.manifest_.interfaces)
       for (const auto* info : known)
         if (std::string_view(info->name) == declared)
-          if (auto there = plugin.implementation(*info); !there) return there.error().within("plugin.json: /interfaces");
+          if (auto there = ask(CalleeRef(&plugin), *info); !there) return there.error().within("plugin.json: /interfaces");
     return {};
   }
 
@@ -327,23 +363,37 @@ class ManagerCore {
 
   static std::string describe(const LoadedPlugin& plugin) {
     std::string doing = plugin.doing_.load();
-    if (doing.empty()) doing = plugin.calls_.inside();
+    if (doing.empty()) doing = plugin.gate().inside();
     return "plugin '" + plugin.name_ + "'" + (doing.empty() ? "" : " (in " + doing + ")");
   }
 
+  /// The plugin and what it offers.
+  [[nodiscard]] std::vector<CalleeRef> calleesOf(LoadedPlugin& plugin) const {
+    std::vector<CalleeRef> found{CalleeRef(&plugin)};
+    for (const auto& service : services_.all())
+      if (&service->owner() == &plugin) found.emplace_back(service);
+    return found;
+  }
+
   // Of a plugin that is to be unloaded: who calls it finishes, nobody comes any more. If they do not finish, they may.
-  static expected<void> waitForCallers(LoadedPlugin& plugin) {
+  expected<void> waitForCallers(LoadedPlugin& plugin) const {
     const auto stays = [&](Errc code, const std::string& reason) {
       return Error(code, "unload: plugin '" + plugin.name_ + "' stays loaded: " + reason);
     };
-    if (const auto own = plugin.calls_.ownCall())
-      return stays(Errc::WouldDeadlock, "this thread is inside its " + *own + ", which would be waited for");
+    const auto callees = calleesOf(plugin);
+    for (const auto& callee : callees)
+      if (const auto own = callee->gate().ownCall())
+        return stays(Errc::WouldDeadlock, "this thread is inside its " + *own + ", which would be waited for");
     const auto limit = processRoot().shutdown().timeout();
-    plugin.calls_.close();
-    if (plugin.calls_.waitEmpty(std::chrono::steady_clock::now() + limit)) return {};
-    const auto who = plugin.calls_.inside();
-    plugin.calls_.open();
-    return stays(Errc::TimedOut, "within " + std::to_string(limit.count()) + " ms these did not end: " + who);
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    for (const auto& callee : callees) callee->gate().close();
+    for (const auto& callee : callees) {
+      if (callee->gate().waitEmpty(deadline)) continue;
+      const auto who = callee->gate().inside();
+      for (const auto& again : callees) again->gate().open();
+      return stays(Errc::TimedOut, "within " + std::to_string(limit.count()) + " ms these did not end: " + who);
+    }
+    return {};
   }
 
   static bool end(const Plugin& plugin, Deadline patience, Deadline last, Ending ending) {
@@ -358,10 +408,10 @@ class ManagerCore {
       for (;;) {
         const auto begun = plugin->begin(LifecycleStep::Unload);
         if (begun) {
-          plugin->calls_.close();
+          plugin->gate().close();
           // On a thread of its own it waits for callers as for hooks that are stuck: whenever they end, the plugin goes.
           const auto limit = isInsideCallback() ? std::optional(patience) : std::nullopt;
-          if (!plugin->calls_.waitEmpty(limit)) return plugin->abandon();
+          if (!plugin->gate().waitEmpty(limit)) return plugin->abandon();
           return (void)plugin->runHooks(LifecycleStep::Unload);
         }
         if (begun.error() == Errc::PluginUnloaded || !plugin->waitIdle(patience)) return;
@@ -371,7 +421,8 @@ class ManagerCore {
            plugin->state() == PluginState::Unloaded;
   }
 
-  mutable std::mutex mutex_;  // guards all below; a leaf: nothing is called with it
+  ServiceRegistry services_;
+  mutable std::mutex mutex_;  // guards all below; a leaf but for services_: nothing is called with it
   std::vector<Entry> entries_;  // each after what it needs, optional needs aside
   std::chrono::milliseconds hookLimit_ = std::chrono::seconds(120);
   std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first

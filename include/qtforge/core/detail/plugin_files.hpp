@@ -38,7 +38,7 @@ class PluginFiles {
   PluginFiles(const PluginFiles&) = delete;
   PluginFiles& operator=(const PluginFiles&) = delete;
 
-  [[nodiscard]] const PluginServices& services() const noexcept { return services_; }
+  [[nodiscard]] PluginServices& services() noexcept { return services_; }
 
  private:
   // Of what is not nested too deeply for it.

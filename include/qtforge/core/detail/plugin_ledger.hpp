@@ -55,6 +55,16 @@ class PluginLedger {
     return {};
   }
 
+  /// @param services  outlive this
+  expected<void> offer(const PluginServices& services, std::string name, const OfferedObject& object) {
+    Error error;
+    if (services.offer(services.others, std::string_view(name), &object, sinkInto(error)) != 0) return error;
+    const auto key = add("offer", [&services, name] { services.withdraw(services.others, std::string_view(name)); });
+    if (key) return {};
+    services.withdraw(services.others, std::string_view(name));
+    return key.error();
+  }
+
   void beginInitialize() {
     std::lock_guard lock(mutex_);
     initialized_ = true;

@@ -2,9 +2,16 @@
 // qtforge/core/detail/plugin_manager_impl.hpp: PluginManager's longer functions: finding, loading, stepping many.
 
 #include <qtforge/core/detail/ordered_work.hpp>
+#include <qtforge/core/detail/other_plugins.hpp>
 #include <qtforge/core/plugin_manager.hpp>
 
 namespace qtforge::inline QTFORGE_ABI {
+
+inline std::shared_ptr<detail::OtherPlugins> detail::ManagerCore::serveOthers(LoadedPlugin& plugin) {
+  auto others = std::make_shared<OtherPlugins>(weak_from_this(), plugin);
+  others->serve(plugin.files_->services());
+  return others;
+}
 
 inline PluginManager::~PluginManager() {
   if (core_->plugins().empty()) {  // nothing loaded, or all ended: there may be no root

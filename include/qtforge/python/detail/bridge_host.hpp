@@ -61,7 +61,10 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgeStartTimer>::call,
                                 &Guarded<&bridgeStopTimer>::call,
                                 &Guarded<&bridgePluginFind>::call,
-                                &Guarded<&bridgePluginCall>::call};
+                                &Guarded<&bridgePluginCall>::call,
+                                &Guarded<&bridgePluginFound>::call,
+                                &Guarded<&bridgeOffer>::call,
+                                &Guarded<&bridgeWithdraw>::call};
   return table;
 }
 

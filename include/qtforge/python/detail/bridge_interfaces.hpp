@@ -1,14 +1,50 @@
 #pragma once
 // qtforge/python/detail/bridge_interfaces.hpp: plugins' interfaces for Python: finding them, and calling their methods.
 
-#include <qtforge/core/detail/plugin_visit.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
+#include <qtforge/python/detail/bridge_services.hpp>
 #include <qtforge/python/detail/python_interface.hpp>
 
 #include <cstddef>
 #include <new>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+/// What Python code found, by number.
+class PythonCallees {
+ public:
+  static PythonCallees& instance() {
+    static auto* callees = new PythonCallees();
+    return *callees;
+  }
+
+  std::uint64_t add(qtforge::detail::CalleeRef callee) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [number, known] : callees_)
+      if (known == callee) return number;
+    callees_.emplace(++last_, std::move(callee));
+    return last_;
+  }
+  [[nodiscard]] qtforge::detail::CalleeRef get(std::uint64_t number) const {
+    std::lock_guard lock(mutex_);
+    const auto found = callees_.find(number);
+    return found == callees_.end() ? nullptr : found->second;
+  }
+
+ private:
+  mutable std::mutex mutex_;  // guards all below; a leaf
+  std::uint64_t last_ = 0;
+  std::map<std::uint64_t, qtforge::detail::CalleeRef> callees_;
+};
+
+/// The interfaces that who is visited describes itself.
+inline std::vector<const InterfaceInfo*> interfacesOf(const qtforge::detail::Visit& visit) {
+  std::vector<const InterfaceInfo*> found;
+  visit->showInterfaces(&found, [](void* self, const InterfaceInfo* offered) {
+    static_cast<std::vector<const InterfaceInfo*>*>(self)->push_back(offered);
+  });
+  return found;
+}
 
 /// Room for one value of a type that is known at run time only.
 class ValueRoom {
@@ -41,18 +77,27 @@ class ValueRoom {
   bool made_ = false;
 };
 
+/// The Python object of a plugin or service, borrowed from it; null for one in C++. For who is inside.
+inline PyObject* pythonObjectOf(const qtforge::detail::CalleeRef& callee) {
+  if (const auto* service = dynamic_cast<qtforge::detail::OfferedService*>(callee.get()))
+    return PythonService::objectOf(service->object());
+  const auto& manifest = static_cast<const LoadedPlugin&>(*callee).manifest();
+  const auto context = manifest.language == "python" ? Interpreter::find()->pluginNamed(manifest.name) : nullptr;
+  return context ? context->object.get() : nullptr;
+}
+
 /// @return (number, object or None, [(interface, "signature", (name, parameters, result)), ...])
 inline PyObject* bridgePluginFind(PyObject* name) {
   const Gil gil{GilHeld()};
   const auto text = textArgument(name, "name");
   if (!text) return nullptr;
-  auto plugin = qtforge::detail::LiveManagers::instance().find(*text);
-  if (!plugin) return raise(plugin.error(), gil);
+  auto callee = qtforge::detail::LiveManagers::instance().findCallee(*text);
+  if (!callee) return raise(callee.error(), gil);
   static constexpr qtforge::detail::CallSite site{"qtforge", "find"};
-  const qtforge::detail::PluginVisit visit(*plugin, site);
-  if (!visit) return raise(qtforge::detail::isUnloaded((*plugin)->name(), "find"), gil);
+  const qtforge::detail::Visit visit(*callee, site);
+  if (!visit) return raise(qtforge::detail::isUnloaded((*callee)->label(), "find"), gil);
   const Ref methods = Ref::steal(PyList_New(0));
-  for (const auto* info : visit.interfaces())
+  for (const auto* info : interfacesOf(visit))
     for (std::uint32_t i = 0; methods && i < info->count; ++i) {
       const Ref interface = textToPython(info->name), signature = textToPython(spelled(info->methods[i])),
                 method = describeMethod(info->methods[i]);
@@ -62,33 +107,42 @@ inline PyObject* bridgePluginFind(PyObject* name) {
       if (!entry || PyList_Append(methods.get(), entry.get()) != 0) return nullptr;
     }
   if (!methods) return nullptr;
-  const auto& manifest = (*plugin)->manifest();
-  const auto context = manifest.language == "python" ? Interpreter::find()->pluginNamed(manifest.name) : nullptr;
-  PyObject* object = context ? context->object.get() : nullptr;
-  return Py_BuildValue("KOO", static_cast<unsigned long long>(PythonManager::instance().add(*plugin)),
+  PyObject* object = pythonObjectOf(*callee);
+  return Py_BuildValue("KOO", static_cast<unsigned long long>(PythonCallees::instance().add(*callee)),
                        object ? object : Py_None, methods.get());
+}
+
+/// @return the Python object of what was found, while it is there
+inline PyObject* bridgePluginFound(std::uint64_t number) {
+  const Gil gil{GilHeld()};
+  const auto callee = PythonCallees::instance().get(number);
+  if (!callee) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
+  static constexpr qtforge::detail::CallSite site{"qtforge", "find"};
+  const qtforge::detail::Visit visit(callee, site);
+  if (!visit) return raise(qtforge::detail::isUnloaded(callee->label(), "call"), gil);
+  return Ref::borrow(pythonObjectOf(callee)).release();
 }
 
 /// Calls the method of a C++ plugin with a tuple of arguments.
 inline PyObject* bridgePluginCall(std::uint64_t number, PyObject* interface, PyObject* name, PyObject* arguments) {
   const Gil gil{GilHeld()};
-  const auto plugin = PythonManager::instance().get(number);
+  const auto callee = PythonCallees::instance().get(number);
   const auto wanted = textArgument(interface, "interface"), method = textArgument(name, "method");
   if (!wanted || !method) return nullptr;
-  if (!plugin) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
+  if (!callee) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
   // Both texts are Python's, which the caller holds.
   const qtforge::detail::CallSite site{*wanted, *method};
-  const qtforge::detail::PluginVisit visit(plugin, site);
-  if (!visit) return raise(qtforge::detail::isUnloaded(plugin->name(), *method), gil);
-  const auto where = "plugin '" + plugin->name() + "': " + std::string(*method) + "()";
-  for (const auto* info : visit.interfaces()) {
+  const qtforge::detail::Visit visit(callee, site);
+  if (!visit) return raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
+  const auto where = callee->label() + ": " + std::string(*method) + "()";
+  for (const auto* info : interfacesOf(visit)) {
     if (std::string_view(info->name) != *wanted) continue;
     for (std::uint32_t at = 0; at < info->count; ++at) {
       const auto& called = info->methods[at];
       if (std::string_view(called.name) != *method) continue;
       if (!PyTuple_Check(arguments) || PyTuple_GET_SIZE(arguments) != static_cast<Py_ssize_t>(called.count))
         return PyErr_Format(PyExc_TypeError, "%s: %u arguments expected", where.c_str(), called.count);
-      const auto found = visit.implementation(*info);
+      const auto found = visit->implementation(*info);
       if (!found) return raise(found.error().within(where), gil);
       std::vector<ValueRoom> rooms;
       std::vector<void*> places;

@@ -29,6 +29,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   std::string folder, dataFolder;  // absolute; the second may be empty
   std::vector<std::string> interfaces;  // that the manifest declares
   std::chrono::milliseconds hookLimit{0};  // how long callers wait
+  const qtforge::detail::PluginServices* services = nullptr;  // until the plugin is destroyed
   qtforge::detail::Client* client = nullptr;
   std::shared_ptr<const qtforge::detail::ConfigurationStore> configuration;
   Lane* lane = nullptr;

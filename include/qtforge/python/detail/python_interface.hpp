@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
@@ -78,7 +79,8 @@ class PythonImplementation final : public ErasedImplementation {
   /// @return the implementation, or
   ///   - Errc::InterfaceMissing   with all that is wrong
   ///   - Errc::InterfaceMismatch  the same, where the plugin's manifest declares the interface
-  static expected<std::unique_ptr<PythonImplementation>> make(std::shared_ptr<PluginContext> context,
+  /// @param object  the plugin's object, or one that it offers
+  static expected<std::unique_ptr<PythonImplementation>> make(std::shared_ptr<PluginContext> context, PyObject* object,
                                                               const InterfaceInfo& wanted, const Gil& gil) {
     const PluginScope scope(context.get());
     static PyObject* check = nullptr;
@@ -86,7 +88,7 @@ class PythonImplementation final : public ErasedImplementation {
       return takePythonError("import of qtforge._interfaces", gil, Errc::PackageMismatch);
     const Ref methods = describeMethods(wanted);
     const Ref checked = Ref::steal(
-        methods ? orStay([&] { return PyObject_CallFunctionObjArgs(check, context->object.get(), methods.get(), nullptr); })
+        methods ? orStay([&] { return PyObject_CallFunctionObjArgs(check, object, methods.get(), nullptr); })
                 : nullptr);
     PyObject *found = nullptr, *problems = nullptr;
     if (!checked || !PyArg_ParseTuple(checked.get(), "OO", &found, &problems))
@@ -94,7 +96,7 @@ class PythonImplementation final : public ErasedImplementation {
     const auto& declared = context->interfaces;
     const std::string_view name = wanted.name;
     if (PyUnicode_GetLength(problems) != 0) {
-      const bool isDeclared = std::find(declared.begin(), declared.end(), name) != declared.end();
+      const bool isDeclared = object == context->object.get() && std::find(declared.begin(), declared.end(), name) != declared.end();
       return Error(isDeclared ? Errc::InterfaceMismatch : Errc::InterfaceMissing,
                    "it does not implement the interface \"" + std::string(name) + "\": " + textOf(problems, gil));
     }
@@ -196,6 +198,33 @@ class PythonImplementation final : public ErasedImplementation {
   std::string name_;
   std::uint64_t fingerprint_;
   std::vector<Bound> methods_;  // in the interface's order
+};
+
+/// Those of one object that were asked for.
+///
+/// @par Thread safety  any thread.
+class PythonImplementations {
+ public:
+  expected<qtforge::detail::Implementation> find(const std::shared_ptr<PluginContext>& context, PyObject* object,
+                                                 const InterfaceInfo& wanted) {
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& known : made_)
+        if (known->implements(wanted)) return known->implementation();
+    }
+    const Gil gil;
+    auto made = PythonImplementation::make(context, object, wanted, gil);
+    if (!made) return made.error();
+    std::lock_guard lock(mutex_);  // another thread may have made it meanwhile, and both will do
+    made_.push_back(std::move(*made));
+    return made_.back()->implementation();
+  }
+
+  void clear() { made_.clear(); }
+
+ private:
+  std::mutex mutex_;  // guards made_; a leaf
+  std::vector<std::unique_ptr<PythonImplementation>> made_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail

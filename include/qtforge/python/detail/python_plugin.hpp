@@ -6,9 +6,6 @@
 #include <qtforge/python/detail/bridge_bus.hpp>
 #include <qtforge/python/detail/python_interface.hpp>
 
-#include <algorithm>
-#include <mutex>
-
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 /// Ends what the plugin subscribed; waits for its running handlers, the GIL released meanwhile.
@@ -140,20 +137,7 @@ class PythonPlugin final : public IPlugin {
   }
 
   expected<qtforge::detail::Implementation> implementation(const InterfaceInfo& wanted) override {
-    if (auto* known = find(wanted)) return known->implementation();
-    const Gil gil;
-    auto made = PythonImplementation::make(context_, wanted, gil);
-    if (!made) return made.error();
-    std::lock_guard lock(mutex_);  // a leaf: another thread may have made it meanwhile, and both will do
-    implementations_.push_back(std::move(*made));
-    return implementations_.back()->implementation();
-  }
-
-  PythonImplementation* find(const InterfaceInfo& wanted) {
-    std::lock_guard lock(mutex_);
-    for (const auto& known : implementations_)
-      if (known->implements(wanted)) return known.get();
-    return nullptr;
+    return implementations_.find(context_, context_->object.get(), wanted);
   }
 
   // `before` and `behind` are functions of qtforge._author; may be null.
@@ -185,8 +169,7 @@ class PythonPlugin final : public IPlugin {
 
   std::shared_ptr<PluginContext> context_;
   PluginTexts texts_;
-  std::mutex mutex_;  // guards implementations_; a leaf
-  std::vector<std::unique_ptr<PythonImplementation>> implementations_;
+  PythonImplementations implementations_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail
