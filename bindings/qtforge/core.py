@@ -152,6 +152,15 @@ class IPlugin:
         """Set when the plugin is cleaned up or unloaded: functions in threads end then."""
         return _author.ledger_of(self).stopping
 
+    def topic(self, name: str) -> str:
+        """The topic or pattern `name` as this instance of the plugin uses it: behind the prefix that the host gave it.
+
+        For plugins that may be loaded several times.
+        """
+        described = _qtforge.plugin_description(self)
+        prefix = described.get("topic_prefix") if described else ""
+        return f"{prefix}.{name}" if prefix else name
+
     def every(self, seconds: float, function: Callable[[], object]) -> Timer:
         """Calls `function` on the plugin's lane at an interval of at least 1 ms, first after one.
 

@@ -133,19 +133,34 @@ class Plugin:
         return f"<qtforge.Plugin {self._number}>"
 
 
-def load(path: str | os.PathLike[str]) -> Plugin:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    name: str = "",
+    topic_prefix: str = "",
+    configuration: Mapping[str, Any] | None = None,
+) -> Plugin:
     """Loads a plugin: its code is imported and its class constructed; the steps are yours to call.
+
+    A plugin can be loaded several times, each under a name of its own: with its own modules, state, data and settings.
 
     Args:
         path: a folder with `plugin.json`, or the shared object of a native plugin.
+        name: what it is called; without it what it calls itself.
+        topic_prefix: a topic that its `topic()` puts before others.
+        configuration: settings, as for `configure`, in force from its constructor on.
 
     Raises:
         PluginError: there is no plugin or it cannot be loaded; `code` says why, `traceback` where.
+        ValueError: a name or prefix that is none.
+        ConfigurationError: settings that the plugin does not have, or values that do not fit.
     """
     text = os.fspath(path)
     if not isinstance(text, str):
         raise TypeError(f"load() argument 'path' must be str or os.PathLike[str], not {type(path).__name__}")
-    return Plugin(_qtforge.plugin_load(text))
+    if not name and not topic_prefix and not configuration:
+        return Plugin(_qtforge.plugin_load(text))
+    return Plugin(_qtforge.plugin_load_as(text, name, topic_prefix, dict(configuration or {})))
 
 
 @final

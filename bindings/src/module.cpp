@@ -118,6 +118,11 @@ bp::object pluginLoad(bp::object path) {
   return call([&, &live = liveBridge()] { return live.pluginLoad(path.ptr()); });
 }
 
+bp::object pluginLoadAs(bp::object path, bp::object name, bp::object topicPrefix, bp::object configuration) {
+  const auto load = needed(liveBridge(), &python::Bridge::pluginLoadAs, "names of their own for instances");
+  return call([&] { return load(path.ptr(), name.ptr(), topicPrefix.ptr(), configuration.ptr()); });
+}
+
 void pluginStep(std::uint64_t plugin, const char* step) {
   call([&, &live = liveBridge()] { return live.pluginStep(plugin, step); });
 }
@@ -220,6 +225,7 @@ void defineFunctions() {
   bp::def("plugin_state", pluginState, (arg("plugin")));
   bp::def("plugin_description", pluginDescription, (arg("plugin")));
   bp::def("plugin_load", pluginLoad, (arg("path")));
+  bp::def("plugin_load_as", pluginLoadAs, (arg("path"), arg("name"), arg("topic_prefix"), arg("configuration")));
   bp::def("plugin_step", pluginStep, (arg("plugin"), arg("step")));
   bp::def("plugin_info", pluginInfo, (arg("plugin")));
   bp::def("start_timer", startTimer, (arg("plugin"), arg("seconds"), arg("function"), arg("repeat")));

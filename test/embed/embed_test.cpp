@@ -629,6 +629,37 @@ class Owner(qtforge.core.IPlugin):
   BOOST_TEST((shelf.call<"get">("x").error() == Errc::PluginUnloaded));
 }
 
+BOOST_AUTO_TEST_CASE(a_message_wakes_a_python_plugin_that_hears_it) {
+  const test::Folder folder;
+  folder.write("sleeper/plugin.json", R"({"name": "sleeper", "version": "1.0.0", "language": "python", "entry_point": "main.py",
+                                         "activation": ["onTopic:sleep.*"]})");
+  folder.write("sleeper/main.py", R"(
+import qtforge
+
+
+class Sleeper(qtforge.core.IPlugin):
+    def initialize(self):
+        qtforge.MessageBus.instance().subscribe("sleep.*", self.hear)
+
+    def hear(self, number):
+        qtforge.MessageBus.instance().publish("slept", number)
+
+    def answer(self):
+        return 42
+)");
+  PythonManager manager;
+  Inbox slept("slept");
+  BOOST_TEST(manager.loadPlugins(folder.path()).value().waiting.size() == 1u);
+  for (int i = 0; i < 100; ++i) MessageBus::instance().publish("sleep.well", i);
+  for (int i = 0; i < 100; ++i) BOOST_TEST(slept.next().as_int64() == i);
+  BOOST_TEST((manager.find("sleeper").value()->state() == PluginState::Active || manager.activate("sleeper").has_value()));
+  manager.unloadPlugin("sleeper").value();
+  BOOST_TEST(manager.loadPlugins(folder.path()).value().waiting.size() == 1u);
+  PythonExecutor executor;
+  executor.execute("import qtforge\ndef ask(): return qtforge.find('sleeper').answer()").value();
+  BOOST_TEST(executor.callFunction<int>("ask").value() == 42);
+}
+
 BOOST_AUTO_TEST_CASE(what_a_python_method_raises_or_returns_wrongly_is_the_callers_error) {
   PythonManager manager;
   BOOST_REQUIRE(manager.loadPlugin(fixture("py_filter")).has_value());

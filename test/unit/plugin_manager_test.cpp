@@ -91,6 +91,10 @@ class ScriptedLoader : public IPluginLoader {
   struct Scripted : IPlugin {
     explicit Scripted(Hooks given) : hooks(std::move(given)) {}
     expected<void> initialize() override { return hooks.initialize(); }
+    expected<void> activate() override {
+      MessageBus::instance().publish("script.topic", topic("frame"));
+      return {};
+    }
     void cleanup() override { hooks.cleanup(); }
     Hooks hooks;
   };
@@ -375,6 +379,58 @@ BOOST_AUTO_TEST_CASE(many_threads_load_a_folder_as_one_does) {
     };
     BOOST_TEST(outcome(1) == outcome(8));
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_native_plugin_is_there_several_times_under_names_of_its_own) {
+  const test::Folder folder;
+  std::map<std::string, int> visits;
+  auto& bus = MessageBus::instance();
+  const SubscribeOptions direct{.delivery = DeliveryMode::Direct};
+  const auto counts = bus.subscribe("author.visits", [&](const Message& message) {
+    visits[std::string(message.sender())] = static_cast<int>(message.json()->as_int64());
+  }, direct).value();
+  PluginManager manager;
+  manager.setDataFolder(folder.path());
+  const auto path = test::fixture("author");
+  const auto one = manager.loadPlugin(path).value();
+  BOOST_TEST((manager.loadPlugin(path).error() == Errc::DuplicatePlugin));
+  BOOST_TEST((manager.loadPlugin(path, {.name = "a/b"}).error() == Errc::InvalidArgument));
+  BOOST_TEST((manager.loadPlugin(path, {.name = "x", .topicPrefix = "a..b"}).error() == Errc::InvalidTopic));
+  BOOST_TEST((manager.loadPlugin(path, {.name = "x", .configuration = {{"no", 1}}}).error() == Errc::ConfigurationInvalid));
+  const auto two = manager.loadPlugin(path, {.name = "two"}).value(), three = manager.loadPlugin(path, {.name = "three"}).value();
+  BOOST_TEST((manager.loadPlugin(path, {.name = "Two"}).error() == Errc::DuplicatePlugin));
+  BOOST_TEST(joined(names(manager.plugins())) == "Author two three");
+  for (const auto& plugin : manager.plugins()) plugin->initialize().value();
+  BOOST_TEST((visits == std::map<std::string, int>{{"Author", 1}, {"three", 1}, {"two", 1}}));
+  BOOST_TEST(test::fs::exists(folder / "two/store.json"));
+  (void)manager.unloadPlugin("Author");  // the others are there as before
+  BOOST_TEST((two->state() == PluginState::Initialized));
+  (void)two->cleanup();
+  two->initialize().value();
+  BOOST_TEST(visits["two"] == 2);
+  manager.unloadPlugin("two").value();
+  const auto again = manager.loadPlugin(path, {.name = "two"}).value();
+  again->initialize().value();
+  BOOST_TEST(visits["two"] == 3);
+}
+
+BOOST_AUTO_TEST_CASE(an_instance_has_its_own_settings_and_topics) {
+  const test::Folder folder;
+  const auto path = scripted(folder, "camera", R"("configuration": {"device": {"type": "integer", "default": 0}})");
+  PluginManager manager;
+  manager.addLoader(std::make_unique<ScriptedLoader>(std::map<std::string, Hooks>()));
+  const auto left = manager.loadPlugin(path, {.name = "left", .topicPrefix = "of.left", .configuration = {{"device", 7}}}).value();
+  const auto plain = manager.loadPlugin(path).value();
+  BOOST_TEST(left->configuration().get<int>("device").value() == 7);
+  BOOST_TEST(plain->configuration().get<int>("device").value() == 0);
+  left->configure({{"device", 8}}).value();
+  BOOST_TEST(left->configuration().get<int>("device").value() == 8);
+  std::vector<std::string> topics;
+  const auto told = MessageBus::instance().subscribe("script.topic", [&](const std::string& text) { topics.push_back(text); },
+                                                     {.delivery = DeliveryMode::Direct}).value();
+  manager.initializeAll();
+  manager.activateAll();
+  BOOST_TEST(joined(topics) == "of.left.frame frame");
 }
 
 BOOST_AUTO_TEST_CASE(a_folder_that_is_not_there_is_an_error) {

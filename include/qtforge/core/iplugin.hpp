@@ -95,6 +95,14 @@ class IPlugin {
     return host ? std::filesystem::path(std::string_view(host->folder)) : std::filesystem::path();
   }
 
+  /// The topic or pattern `name` as this instance of the plugin uses it: behind the prefix that the host gave it. For
+  /// plugins that may be loaded several times.
+  [[nodiscard]] std::string topic(std::string_view name) const {
+    const auto* host = services();
+    if (!host || host->topicPrefix.size == 0) return std::string(name);
+    return std::string(std::string_view(host->topicPrefix)) + '.' + std::string(name);
+  }
+
   /// A folder for files of the plugin's own, which outlives it; made when it is first asked for.
   ///
   /// @return the folder, or

@@ -24,6 +24,14 @@ inline constexpr std::size_t maxManifestDepth = 32;
 /// On which thread a plugin's Python runs: the one that all share, or one of its own.
 enum class PluginLane { Shared, Own };
 
+/// When a plugin of a folder is loaded: at once, or when one of these is first used. See PluginManager::loadPlugins.
+struct PluginActivation {
+  std::vector<std::string> topics;      ///< patterns: a message that one of them matches
+  std::vector<std::string> interfaces;  ///< names, with or without a version: somebody looks for plugins by it
+
+  [[nodiscard]] bool atOnce() const noexcept { return topics.empty() && interfaces.empty(); }
+};
+
 /// The manifest's "python_config". Paths are as written: relative to the plugin's folder.
 struct PythonPluginConfig {
   std::string interpreter;
@@ -46,6 +54,7 @@ struct Manifest {
   std::vector<std::string> pythonRequirements;  ///< as pip takes them (PEP 508)
   std::vector<std::string> capabilities;
   std::vector<std::string> interfaces;  ///< names of those that it implements; see PluginManager::addInterface
+  PluginActivation activation;  ///< "onTopic:sensor.>", "onInterface:image.filter"
   std::map<std::string, ConfigurationEntry> configuration;
   PythonPluginConfig pythonConfig;
   PluginLane lane = PluginLane::Shared;

@@ -112,7 +112,7 @@ class LoadedPlugin : public detail::Callee {
 
   // Defined in core/detail/loaded_plugin.hpp.
   LoadedPlugin(Manifest manifest, detail::Client* client, std::chrono::milliseconds watchLimit);
-  expected<void> adopt(std::unique_ptr<IPlugin> plugin);
+  expected<void> adopt(std::unique_ptr<IPlugin> plugin, bool named);
   expected<void> run(LifecycleStep step);
   expected<void> begin(LifecycleStep step);
   expected<void> runHooks(LifecycleStep step);

@@ -23,6 +23,7 @@ struct LoadContext {
   std::filesystem::path dataFolder;  ///< for the plugin's own files, not made yet; empty where there is no place
   const detail::PluginServices* services = nullptr;  ///< what the host does for it
   std::chrono::milliseconds hookLimit{0};  ///< see PluginManager::setHookLimit, IPluginLoader::keepsHookLimit
+  bool named = false;  ///< the manifest's name is one that the host gave; see LoadOptions
 };
 
 /// One kind of plugin. PluginManager::addLoader takes more of them.

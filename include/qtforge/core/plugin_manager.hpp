@@ -8,6 +8,8 @@
 #include <qtforge/core/plugin_handle.hpp>
 #include <qtforge/core/plugin_loader.hpp>
 
+#include <boost/json/object.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
@@ -27,6 +29,13 @@ enum class Unload {
   Cascade,  ///< they go first
 };
 
+/// How to load a plugin otherwise than its manifest says: several times, each under a name of its own.
+struct LoadOptions {
+  std::string name = {};                   ///< what it is called; empty: what it calls itself
+  std::string topicPrefix = {};            ///< a topic that its topic() puts before others; empty: none
+  boost::json::object configuration = {};  ///< settings, as for LoadedPlugin::configure; in force from its constructor on
+};
+
 /// A plugin that could not be loaded or taken a step further.
 struct PluginFailure {
   std::filesystem::path path;  ///< its folder
@@ -38,6 +47,7 @@ struct PluginFailure {
 struct PluginReport {
   std::vector<PluginHandle> done;  ///< in the order in which it was done
   std::vector<PluginFailure> failed;
+  std::vector<Manifest> waiting;  ///< those that are loaded when they are first used
 
   /// Whether all went well.
   [[nodiscard]] explicit operator bool() const noexcept { return failed.empty(); }
@@ -50,7 +60,7 @@ struct PluginReport {
 /// threads; a plugin that is stuck is named, left to itself, and the others go on. Ended from inside a handler or
 /// timer, the hooks run on that thread.
 /// What happens is published on `qtforge.plugins`: {"plugin", "event", "message", "traceback"} with the events loaded,
-/// initialized, activated, deactivated, cleaned, configured, overdue, unloaded, kept, error.
+/// initialized, activated, deactivated, cleaned, configured, waiting, overdue, unloaded, kept, error.
 /// @par Thread safety  any thread, but for the destructor. No lock is held while plugin code runs.
 class PluginManager {
  public:
@@ -84,7 +94,9 @@ class PluginManager {
   ///   - Errc::NoLoader            no loader was added for what it is: the message says which
   ///   - Errc::DuplicatePlugin     the name, or the native library, is loaded already
   ///   - Errc::DependencyMissing, Errc::DependencyVersion  what it needs is not loaded, or in another version
-  ///   - Errc::ConfigurationInvalid  a variable QTFORGE_<PLUGIN>_<KEY> of the environment does not fit its setting
+  ///   - Errc::ConfigurationInvalid  a variable QTFORGE_<PLUGIN>_<KEY> of the environment, or a value in `options`, does not
+  ///                                 fit its setting
+  ///   - Errc::InvalidArgument, Errc::InvalidTopic  a name or prefix in `options` that is none
   ///   - Errc::PluginIncompatible  it refuses this version of the plugin interface
   ///   - Errc::HookFailed          its constructor threw
   ///   - Errc::TimedOut            it took longer than setHookLimit allows
@@ -92,11 +104,19 @@ class PluginManager {
   ///   - Errc::InterfaceMissing, Errc::InterfaceMismatch  it does not implement what its manifest declares; see
   ///                               addInterface
   ///   - what the loader says: see NativePluginLoader::load, PythonPluginLoader::load
+  ///
+  /// A plugin can be loaded several times, under different names in `options`: each has its own state, modules, data folder
+  /// and settings (with QTFORGE_<NAME>_<KEY> in the environment). A native library is mapped from a copy then.
   /// @par Blocking  for the file system and the plugin's constructor.
-  expected<PluginHandle> loadPlugin(const std::filesystem::path& path);
+  expected<PluginHandle> loadPlugin(const std::filesystem::path& path, const LoadOptions& options = {});
 
   /// Loads every plugin that has a subfolder with a plugin.json in `folder`, each after what it needs, and those that do
   /// not need each other at the same time. Their order among plugins() does not depend on that.
+  ///
+  /// A plugin whose manifest has "activation" is loaded, initialized and activated when it is first used, unless one that is
+  /// loaded at once needs it: when a message is published that a pattern of its `onTopic` matches, on a thread of the runtime;
+  /// by findAll of an interface that its `onInterface` names; and in any case by find<I>(name), by activate(name), and with a
+  /// plugin that needs it. Its subscriptions are given the messages that have woken it, and what came until they were there.
   ///
   /// @param threads  how many at most; 0: one per processor, at most 8; 1: the calling thread alone, where constructors of
   ///                 native plugins must run there. Called from a handler, timer or lane it is 1.
@@ -132,7 +152,7 @@ class PluginManager {
   template <AnyInterface I>
   [[nodiscard]] std::vector<InterfaceHandle<I>> findAll() const {
     std::vector<InterfaceHandle<I>> found;
-    for (const auto& callee : core_->callees()) {
+    for (const auto& callee : core_->callees(I::name)) {
       auto one = detail::interfaceOf<I>(callee);
       if (one) found.push_back(std::move(*one));
       else if (one.error() == Errc::InterfaceMismatch) detail::pluginLogger().warning(one.error().message());
@@ -145,6 +165,17 @@ class PluginManager {
   template <AnyInterface I>
   void addInterface() {
     core_->addInterface(I::info);
+  }
+
+  /// Loads, initializes and activates a plugin that waits for that.
+  ///
+  /// @return the plugin, also one that is loaded already, in whatever state, or
+  ///   - Errc::PluginNotFound
+  ///   - errors as loadPlugin, and of the hooks as LoadedPlugin::initialize
+  ///   - Errc::WouldDeadlock  another thread is activating it, and this one, of a lane or in a handler, cannot wait for it
+  expected<PluginHandle> activate(std::string_view name) {
+    if (auto woken = core_->wake(name); !woken) return woken.error();
+    return core_->find(name);
   }
 
   /// All plugins, in the order in which they were loaded.
@@ -199,7 +230,8 @@ class PluginManager {
   class FolderLoad;
   expected<Found> inspect(const std::filesystem::path& path) const;
   expected<void> reserve(const Found& found);
-  expected<PluginHandle> load(Found found, const std::filesystem::path& path);
+  static expected<PluginHandle> load(detail::ManagerCore& core, Found found, const std::filesystem::path& path,
+                                     const detail::PluginInstance& instance);
   PluginReport stepAll(PluginState from, PluginState to, expected<void> (LoadedPlugin::*step)());
 
   std::shared_ptr<detail::ManagerCore> core_;

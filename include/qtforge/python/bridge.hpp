@@ -133,6 +133,10 @@ struct Bridge {
   PyObject* (*offer)(PyObject* plugin, PyObject* name, PyObject* object);
   /// Takes it back: nobody else calls it. @return None
   PyObject* (*withdraw)(PyObject* plugin, PyObject* name);
+
+  /// As pluginLoad, under a name (empty: its own), with a prefix of topics (maybe empty) and values of settings, a dict.
+  /// From here on pluginDescription has topic_prefix (str) too. @return int: its number
+  PyObject* (*pluginLoadAs)(PyObject* path, PyObject* name, PyObject* topicPrefix, PyObject* configuration);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

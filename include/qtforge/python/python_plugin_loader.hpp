@@ -56,6 +56,7 @@ class PythonPluginLoader final : public IPluginLoader {
     if (!done && done.error() == Errc::TimedOut && !context->decide(detail::PluginContext::Making::Abandoned)) done = {};
     if (!done) return done.error();
     complete(context->texts, *texts);
+    if (load.named) context->texts.name = texts->name = manifest.name;
     interpreter->addPlugin(context);
     return std::unique_ptr<IPlugin>(std::make_unique<detail::PythonPlugin>(context, std::move(*texts)));
   }

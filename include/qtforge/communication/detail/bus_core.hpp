@@ -2,6 +2,7 @@
 // qtforge/communication/detail/bus_core.hpp: the bus itself: its subscriptions, its end. What it does with a message
 // is in bus_publish.hpp.
 
+#include <qtforge/communication/detail/backlog.hpp>
 #include <qtforge/communication/detail/bus_operation.hpp>
 #include <qtforge/communication/detail/forked.hpp>
 #include <qtforge/communication/detail/group.hpp>
@@ -13,6 +14,7 @@
 #include <boost/json/array.hpp>
 
 #include <map>
+#include <set>
 #include <unordered_set>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
@@ -57,11 +59,14 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     auto executor = args.executor.table ? args.executor : ExecutorRef{&borrowed, this};
     auto* subscription = new SubscriptionCore(args, client, executor, shared_from_this());
     std::vector<Message> first;
+    const auto backlog = args.group.size == 0 && !args.tap && !args.responds ? client.backlog() : nullptr;
+    // What a direct handler is given from here on, once it is seen, it may have been called with.
+    if (backlog && subscription->delivery == DeliveryMode::Direct) first = backlog->matching(subscription->pattern);
     bool added;
     if (args.retained && args.group.size == 0) {
       // What is retained before this is given by start(), what is retained later by its publisher.
       std::lock_guard lock(retained_.mutex());
-      first = retained_.matching(subscription->pattern);
+      addMissing(first, retained_.matching(subscription->pattern));
       subscription->retainedUpTo = retained_.count();
       added = add(*subscription, args.group);
     } else {
@@ -70,6 +75,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     if (!added) {
       subscription->release();
       return endedError();
+    }
+    if (backlog && subscription->delivery == DeliveryMode::Queued) {
+      // Who does not see it yet has published to the backlog by then; the mailbox keeps what has come to both.
+      const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+      ThreadRecords::instance().synchronize(ThreadRecords::mine(), soon);
+      addMissing(first, backlog->matching(subscription->pattern));
     }
     subscription->start(std::move(first));
     return subscription;
@@ -280,6 +291,13 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   }
 
   // False if the bus has ended.
+  static void addMissing(std::vector<Message>& to, const std::vector<Message>& more) {
+    std::set<const MessageRecord*> there;
+    for (const auto& message : to) there.insert(message.record());
+    for (const auto& message : more)
+      if (!there.contains(message.record())) to.push_back(message);
+  }
+
   bool add(SubscriptionCore& subscription, std::string_view group) {
     std::lock_guard lock(mutex_);
     if (ended()) return false;

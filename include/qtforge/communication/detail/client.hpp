@@ -93,6 +93,8 @@ struct Received {
   std::uint64_t delivered = 0, dropped = 0, mismatched = 0, failed = 0;
 };
 
+class Backlog;
+
 class Client {
  public:
   explicit Client(std::string_view name) : name_(internName(name)) {}
@@ -116,6 +118,16 @@ class Client {
     latency_.addTo(latency);
   }
 
+  /// What its subscriptions are given first, until this is called with null.
+  void setBacklog(std::shared_ptr<Backlog> backlog) {
+    std::lock_guard lock(mutex_);
+    backlog_ = std::move(backlog);
+  }
+  [[nodiscard]] std::shared_ptr<Backlog> backlog() const {
+    std::lock_guard lock(mutex_);
+    return backlog_;
+  }
+
   ShardedCount sent;
   std::atomic<bool> initialized{false};  // from before a plugin's `initialize` until after its `cleanup`
 
@@ -124,6 +136,7 @@ class Client {
   mutable std::mutex mutex_;  // guards all below
   Received ended_;
   LatencyHistogram latency_;
+  std::shared_ptr<Backlog> backlog_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

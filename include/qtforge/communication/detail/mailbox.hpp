@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -38,13 +39,17 @@ class Mailbox {
     while (count_ > 0) Message::adopt(pop());
   }
 
-  /// Puts `first` before all that came meanwhile, the newest of them if there is no place for all, and lets the consumer
-  /// begin. Once. @return whether the caller must schedule take()
+  /// Puts `first` before all that came meanwhile, but for what is among that too, the newest of them if there is no place for
+  /// all, and lets the consumer begin. Once. @return whether the caller must schedule take()
   bool open(std::span<const Message> first) {
     std::lock_guard lock(mutex_);
     if (closed_) return false;
     if (const auto needed = std::min(capacity_, count_ + first.size()); needed > ring_.size()) grow(needed);
-    for (auto message = first.rbegin(); message != first.rend(); ++message) prepend(*message);
+    std::set<const MessageRecord*> there;
+    if (!first.empty())
+      for (std::size_t i = 0; i < count_; ++i) there.insert(at(i));
+    for (auto message = first.rbegin(); message != first.rend(); ++message)
+      if (!there.contains(message->record())) prepend(*message);
     return scheduled_ = count_ > 0;
   }
 

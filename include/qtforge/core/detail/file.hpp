@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -33,6 +35,29 @@ class File {
     file.inode_ = status.st_ino;
     return file;
   }
+
+  /// A copy in memory, which can be opened by path() as long as this lives. `name` is what it is called in /proc.
+  [[nodiscard]] expected<File> copyInMemory(const std::string& name, Errc code) const {
+    const auto failed = [&](const char* what) {
+      return Error(code, std::string(what) + " for a copy of '" + name + "' in memory: " + std::strerror(errno));
+    };
+    File copy(::memfd_create(name.c_str(), MFD_CLOEXEC));
+    if (copy.fd_ < 0) return failed("memfd_create");
+    for (off_t from = 0; from < static_cast<off_t>(size_);) {
+      const auto sent = ::sendfile(copy.fd_, fd_, &from, static_cast<std::size_t>(static_cast<off_t>(size_) - from));
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent <= 0) return failed("sendfile");
+    }
+    struct stat status {};
+    if (::fstat(copy.fd_, &status) != 0) return failed("fstat");
+    copy.size_ = size_;
+    copy.device_ = status.st_dev;
+    copy.inode_ = status.st_ino;
+    return copy;
+  }
+
+  /// A path by which this process can open it.
+  [[nodiscard]] std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
 
   File(File&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)), size_(other.size_), device_(other.device_), inode_(other.inode_) {}

@@ -14,7 +14,9 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
@@ -57,19 +59,28 @@ class Library : public Lease {
  public:
   /// Loads the library: its static initialisers run here.
   ///
+  /// @param again  where the same file has a living plugin, a copy of it is loaded
   /// @return the library, or
   ///   - Errc::ImportFailed     with what dlopen(3) says
   ///   - Errc::DuplicatePlugin  the same file has a living plugin
   static expected<Library*> open(const File& file, const std::filesystem::path& path, const Root& root,
-                                 std::string_view plugin) {
-    if (!OpenFiles::instance().add(file))
-      return Error(Errc::DuplicatePlugin, "'" + path.string() + "' is loaded already in this process");
-    std::unique_ptr<Library> library(new Library(file, path, root, plugin));
+                                 std::string_view plugin, bool again) {
+    std::unique_ptr<Library> library(new Library(file, path.string(), root, plugin));
+    if (!OpenFiles::instance().add(file)) {
+      if (!again)
+        return Error(Errc::DuplicatePlugin, "'" + path.string() + "' is loaded already in this process: a plugin that is to "
+                                                                  "be there several times needs a name for each");
+      auto copy = file.copyInMemory(path.filename().string(), Errc::ImportFailed);
+      if (!copy) return copy.error();
+      library.reset(new Library(*copy, copy->path(), root, plugin));
+      library->copy_.emplace(std::move(*copy));
+      OpenFiles::instance().add(*library->copy_);
+    }
     if (library->isMapped())
       pluginLogger().warning("'" + path.string() +
                              "' is still mapped from before: its old code runs, even if the file changed");
     ::dlerror();
-    library->handle_ = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    library->handle_ = ::dlopen(library->path_.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library->handle_) {
       const char* reason = ::dlerror();
       library->forget();
@@ -99,8 +110,8 @@ class Library : public Lease {
   }
 
  private:
-  Library(const File& file, const std::filesystem::path& path, const Root& root, std::string_view plugin)
-      : root_(root), path_(path.string()), plugin_(plugin), device_(file.device()), inode_(file.inode()) {
+  Library(const File& file, std::string path, const Root& root, std::string_view plugin)
+      : root_(root), path_(std::move(path)), plugin_(plugin), device_(file.device()), inode_(file.inode()) {
     released = [](Lease* self) { static_cast<Library*>(self)->closeSoon(); };
   }
 
@@ -159,6 +170,7 @@ class Library : public Lease {
   std::string path_, plugin_;
   dev_t device_;
   ino_t inode_;
+  std::optional<File> copy_;  // open as long as the library is mapped: its path is not another's
   void* handle_ = nullptr;
 };
 

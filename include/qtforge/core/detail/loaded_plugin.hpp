@@ -49,11 +49,12 @@ inline LoadedPlugin::LoadedPlugin(Manifest manifest, detail::Client* client, std
 
 /// Takes the plugin and asks it, once, for what it says of itself.
 ///
+/// @param named  the host has given it a name, which stands before its own
 /// @return nothing, or
 ///   - Errc::PluginIncompatible  it refuses this plugin interface
 ///   - Errc::InvalidArgument     a name or dependency that is none
 ///   - Errc::HookFailed          one of the functions threw
-inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
+inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin, bool named) {
   plugin_ = std::move(plugin);
   plugin_->configuration_ = configuration_->source();
   plugin_->services_ = &files_->services();
@@ -62,7 +63,7 @@ inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin) {
     const auto replace = [](std::string& text, std::string own) {
       if (!own.empty()) text = std::move(own);
     };
-    replace(name_, plugin_->name());
+    if (!named) replace(name_, plugin_->name());
     label_ = "plugin '" + name_ + "'";
     replace(version_, plugin_->version());
     replace(description_, plugin_->description());

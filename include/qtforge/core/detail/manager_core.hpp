@@ -4,6 +4,7 @@
 #include <qtforge/core/dependency_order.hpp>
 #include <qtforge/core/detail/bounded_end.hpp>
 #include <qtforge/core/detail/data_folder.hpp>
+#include <qtforge/core/detail/dormant_plugins.hpp>
 #include <qtforge/core/detail/loaded_plugin.hpp>
 #include <qtforge/core/detail/nearest_word.hpp>
 #include <qtforge/core/detail/service_registry.hpp>
@@ -21,6 +22,14 @@
 namespace qtforge::inline QTFORGE_ABI::detail {
 
 inline constexpr std::chrono::milliseconds longestHookLimit = std::chrono::hours(24 * 365);
+
+/// What one load of a plugin has of its own; see LoadOptions.
+struct PluginInstance {
+  bool named = false;
+  std::string topicPrefix = {};
+  boost::json::object configuration = {};
+  std::shared_ptr<Backlog> backlog = nullptr;  // of one that messages have woken
+};
 
 class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
  public:
@@ -59,8 +68,19 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     std::lock_guard lock(mutex_);
     if (auto open = checkOpen(); !open) return open;
     if (auto free = checkFree(manifest.name); !free) return free;
-    entries_.push_back({manifest.name, manifest.dependencies, nullptr, Stage::Loading});
+    entries_.push_back({manifest.name, manifest.dependencies, nullptr, Stage::Loading, std::nullopt});
     return {};
+  }
+
+  /// Of a plugin that was reserved: it is loaded when it is used.
+  void letWait(const Manifest& manifest, DormantPlugins::BringUp bringUp, const DormantPlugins::WakeSoon& wakeSoon) {
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& entry : entries_)
+        if (entry.name == manifest.name) entry.waiting = manifest.version;
+    }
+    dormant_.add(manifest, std::move(bringUp), wakeSoon);
+    tellOfPlugin(manifest.name, "waiting");
   }
 
   void release(std::string_view name) {
@@ -69,8 +89,13 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   }
 
   /// Loads what `manifest` describes, whose name was reserved. Errors: see PluginManager::loadPlugin.
-  expected<PluginHandle> load(IPluginLoader& loader, Manifest manifest) {
+  expected<PluginHandle> load(IPluginLoader& loader, Manifest manifest, const PluginInstance& instance) {
     const auto reserved = manifest.name;
+    for (const auto& wanted : manifest.dependencies)
+      if (auto woken = wake(wanted.name); !woken && !wanted.optional) {
+        release(reserved);
+        return failedDependency(reserved, wanted, woken.error());
+      }
     if (auto there = checkReserved(manifest); !there) {
       release(reserved);
       return there.error();
@@ -78,10 +103,12 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     const auto limit = hookLimit();
     const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved),
                                          loader.keepsHookLimit() ? std::chrono::milliseconds(0) : limit));
-    auto done = bringUp(loader, *plugin, dataFolderOf(reserved), limit);
+    if (instance.backlog) plugin->client_->setBacklog(instance.backlog);
+    auto done = bringUp(loader, *plugin, instance, limit);
     if (done) done = checkInterfaces(*plugin);
     if (done) done = commit(reserved, plugin);
     if (!done) {
+      plugin->client_->setBacklog(nullptr);
       plugin->destroy();
       release(reserved);
       return done.error();
@@ -100,20 +127,44 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
       known.push_back(entry.name);
     }
     auto text = "no plugin '" + std::string(name) + "' is loaded";
-    if (const auto nearest = nearestWord(name, known)) text += "; did you mean '" + std::string(*nearest) + "'?";
+    if (dormant_.contains(name)) text += ": it waits for its activation, and activate() would load it";
+    else if (const auto nearest = nearestWord(name, known)) text += "; did you mean '" + std::string(*nearest) + "'?";
     return Error(Errc::PluginNotFound, text);
   }
 
-  /// The plugin of that name, else the service. Errors: as find().
-  [[nodiscard]] expected<CalleeRef> findCallee(std::string_view name) const {
+  /// Brings a plugin up, if it waits for that. Errors: see DormantPlugins::wake.
+  expected<void> wake(std::string_view name) {
+    if (!dormant_.contains(name)) return {};
+    const auto free = letGo();
+    return dormant_.wake(name);
+  }
+
+  /// Has loaders let go what this thread may hold and others want while it waits for them.
+  [[nodiscard]] std::vector<std::shared_ptr<void>> letGo() const {
+    std::vector<std::shared_ptr<void>> free;
+    for (const auto& loader : loaders()) free.push_back(loader->letGo());
+    return free;
+  }
+
+  /// Of a plugin that was woken: what its subscriptions find from here on is what is published from here on.
+  void endBacklog(std::string_view name) const {
+    if (const auto plugin = find(name)) plugin->plugin_->client_->setBacklog(nullptr);
+  }
+
+  /// The plugin of that name, which is woken if it must be, else the service. Errors: as find(), and of DormantPlugins::wake.
+  [[nodiscard]] expected<CalleeRef> findCallee(std::string_view name) {
+    if (auto woken = wake(name); !woken) return woken.error();
     const auto plugin = find(name);
     if (plugin) return CalleeRef(plugin->plugin_);
     if (const auto service = services_.find([&](const auto& offered) { return offered.name() == name; })) return CalleeRef(service);
     return plugin.error();
   }
 
-  /// Plugins in the order in which they were loaded, then services in that in which they were offered.
-  [[nodiscard]] std::vector<CalleeRef> callees() const {
+  /// Plugins in the order in which they were loaded, then services in that in which they were offered; those that wait for
+  /// the interface are woken before.
+  [[nodiscard]] std::vector<CalleeRef> callees(std::string_view interface) {
+    for (const auto& name : dormant_.waitingFor(interface))
+      if (auto woken = wake(name); !woken) pluginLogger().warning(woken.error().message());
     std::vector<CalleeRef> found;
     for (const auto& plugin : plugins()) found.emplace_back(plugin.plugin_);
     for (const auto& service : services_.all()) found.emplace_back(service);
@@ -144,8 +195,9 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
 
   [[nodiscard]] std::optional<Version> versionOf(std::string_view name) const {
     std::lock_guard lock(mutex_);
-    const auto* entry = ready(name);
-    return entry ? std::optional(entry->plugin->semantic_) : std::nullopt;
+    const auto* known = entry(name);
+    if (known && known->waiting) return known->waiting;
+    return known && known->stage == Stage::Ready ? std::optional(known->plugin->semantic_) : std::nullopt;
   }
 
   /// Names of those that need `name`, directly or through others; the last loaded first.
@@ -162,55 +214,10 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   }
 
   /// Unloads one plugin that nobody needs. Errors: see PluginManager::unloadPlugin.
-  expected<void> unload(std::string_view name) {
-    Plugin plugin;
-    {
-      std::lock_guard lock(mutex_);
-      auto* entry = ready(name);
-      if (!entry) return Error(Errc::PluginNotFound, "no plugin '" + std::string(name) + "' is loaded");
-      std::string users;
-      for (const auto& other : after(name))
-        if (other.needs(name)) users += (users.empty() ? "'" : ", '") + other.name + "'";
-      if (!users.empty())
-        return Error(Errc::PluginInUse, "plugin '" + std::string(name) + "' is needed by " + users +
-                                            ": unload them first, or with Unload::Cascade");
-      if (auto begun = entry->plugin->begin(LifecycleStep::Unload); !begun) return begun;
-      entry->stage = Stage::Leaving;
-      plugin = entry->plugin;
-    }
-    if (auto left = waitForCallers(*plugin); !left) {
-      plugin->abandon();
-      std::lock_guard lock(mutex_);
-      for (auto& entry : entries_)
-        if (entry.plugin == plugin) entry.stage = Stage::Ready;
-      return left;
-    }
-    (void)plugin->runHooks(LifecycleStep::Unload);  // told and logged; it goes all the same
-    release(name);
-    return {};
-  }
+  expected<void> unload(std::string_view name);
 
   /// Unloads everything for good, the last loaded first, once; later calls do nothing. @return what is stuck
-  std::vector<std::string> close(Deadline deadline, Ending ending) {
-    std::vector<Plugin> ends;
-    {
-      std::lock_guard lock(mutex_);
-      if (std::exchange(closed_, true)) return {};
-      for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
-        if (entry->plugin) ends.push_back(entry->plugin);
-    }
-    std::vector<Plugin> late;
-    for (std::size_t i = 0; i < ends.size(); ++i) {
-      const auto now = std::chrono::steady_clock::now();
-      const auto patience = i + 1 == ends.size() ? deadline : now + (deadline - now) / 2;
-      if (!end(ends[i], patience, deadline, ending)) late.push_back(ends[i]);
-    }
-    std::vector<std::string> stuck;
-    for (const auto& plugin : late)
-      if (!plugin->waitIdle(deadline) || plugin->state() != PluginState::Unloaded) stuck.push_back(describe(*plugin));
-    if (stuck.empty()) forgetAll();
-    return stuck;
-  }
+  std::vector<std::string> close(Deadline deadline, Ending ending);
 
  private:
   enum class Stage { Loading, Ready, Leaving };
@@ -220,6 +227,7 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     std::vector<Dependency> dependencies;
     Plugin plugin;  // none while it is loading
     Stage stage = Stage::Loading;
+    std::optional<Version> waiting;  // the version of one that is not loaded before it is used
 
     [[nodiscard]] bool needs(std::string_view other) const {
       return std::any_of(dependencies.begin(), dependencies.end(), [&](const auto& d) { return d.name == other; });
@@ -258,7 +266,8 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     return Error(Errc::DuplicatePlugin,
                  (taken->name == name ? "plugin '" + name + "' is "
                                       : "plugin '" + name + "' is called too much like '" + taken->name + "', which is ") +
-                     (taken->stage == Stage::Loading ? "being loaded by another thread"
+                     (taken->waiting                  ? "there already, and waits for its activation"
+                      : taken->stage == Stage::Loading ? "being loaded by another thread"
                       : taken->stage == Stage::Ready
                           ? "loaded already, from '" + taken->plugin->manifest().folder.string() + "'"
                           : "being unloaded"));
@@ -304,24 +313,31 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   // Defined in plugin_manager_impl.hpp: it finds plugins of all managers.
   std::shared_ptr<OtherPlugins> serveOthers(LoadedPlugin& plugin);
 
-  expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, std::filesystem::path dataFolder,
-                                std::chrono::milliseconds hookLimit) {
+  expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, const PluginInstance& instance,
+                         std::chrono::milliseconds hookLimit) {
     if (auto read = plugin.configuration_->readEnvironment(); !read) return read;
-    plugin.files_ = std::make_shared<PluginFiles>(plugin.manifest_.name, plugin.manifest_.folder, dataFolder);
+    if (!instance.configuration.empty()) {
+      auto change = plugin.configuration_->prepare(instance.configuration);
+      if (!change) return change.error().within("configuration");
+      if (auto set = plugin.configuration_->commit(std::move(*change)); !set) return set;
+    }
+    auto dataFolder = dataFolderOf(plugin.manifest_.name);
+    plugin.files_ =
+        std::make_shared<PluginFiles>(plugin.manifest_.name, plugin.manifest_.folder, dataFolder, instance.topicPrefix);
     plugin.others_ = serveOthers(plugin);
     std::unique_ptr<IPlugin> made;
     const HookWatch watch(plugin.manifest_.name, "load", plugin.watchLimit_);
     Error error;
     const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
       auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, plugin.configuration_, std::move(dataFolder),
-                                                              &plugin.files_->services(), hookLimit});
+                                                              &plugin.files_->services(), hookLimit, instance.named});
       if (!loaded) return loaded.error();
       made = std::move(*loaded);
       if (!made) return Error(Errc::NotAPlugin, "its loader returned no plugin");
       return {};
     });
     if (failed != 0) return error;
-    if (auto adopted = plugin.adopt(std::move(made)); !adopted) return adopted;
+    if (auto adopted = plugin.adopt(std::move(made), instance.named); !adopted) return adopted;
     return watch.inTime();
   }
 
@@ -347,81 +363,21 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
       if (auto free = checkFree(plugin->name_, reserved); !free) return free;
     if (auto there = checkNeeds(plugin->name_, plugin->dependencies_); !there) return there;
     const auto place = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.name == reserved; });
-    *place = {plugin->name_, plugin->dependencies_, plugin, Stage::Ready};
+    *place = {plugin->name_, plugin->dependencies_, plugin, Stage::Ready, std::nullopt};
     // Behind what it needs of what came meanwhile.
     if (std::any_of(place + 1, entries_.end(), [&](const Entry& later) { return place->needs(later.name); }))
       std::rotate(place, place + 1, entries_.end());
     return {};
   }
 
-  void forgetAll() {
-    std::vector<std::shared_ptr<IPluginLoader>> loaders;  // destroyed without the lock
-    std::lock_guard lock(mutex_);
-    std::erase_if(entries_, [](const Entry& e) { return e.plugin != nullptr; });
-    loaders.swap(loaders_);
-  }
-
-  static std::string describe(const LoadedPlugin& plugin) {
-    std::string doing = plugin.doing_.load();
-    if (doing.empty()) doing = plugin.gate().inside();
-    return "plugin '" + plugin.name_ + "'" + (doing.empty() ? "" : " (in " + doing + ")");
-  }
-
-  /// The plugin and what it offers.
-  [[nodiscard]] std::vector<CalleeRef> calleesOf(LoadedPlugin& plugin) const {
-    std::vector<CalleeRef> found{CalleeRef(&plugin)};
-    for (const auto& service : services_.all())
-      if (&service->owner() == &plugin) found.emplace_back(service);
-    return found;
-  }
-
-  // Of a plugin that is to be unloaded: who calls it finishes, nobody comes any more. If they do not finish, they may.
-  expected<void> waitForCallers(LoadedPlugin& plugin) const {
-    const auto stays = [&](Errc code, const std::string& reason) {
-      return Error(code, "unload: plugin '" + plugin.name_ + "' stays loaded: " + reason);
-    };
-    const auto callees = calleesOf(plugin);
-    for (const auto& callee : callees)
-      if (const auto own = callee->gate().ownCall())
-        return stays(Errc::WouldDeadlock, "this thread is inside its " + *own + ", which would be waited for");
-    const auto limit = processRoot().shutdown().timeout();
-    const auto deadline = std::chrono::steady_clock::now() + limit;
-    for (const auto& callee : callees) callee->gate().close();
-    for (const auto& callee : callees) {
-      if (callee->gate().waitEmpty(deadline)) continue;
-      const auto who = callee->gate().inside();
-      for (const auto& again : callees) again->gate().open();
-      return stays(Errc::TimedOut, "within " + std::to_string(limit.count()) + " ms these did not end: " + who);
-    }
-    return {};
-  }
-
-  static bool end(const Plugin& plugin, Deadline patience, Deadline last, Ending ending) {
-    if (HookScope::isInside(*plugin)) {
-      pluginLogger().warning("plugin '" + plugin->name_ + "' ends its own manager from inside " +
-                             plugin->doing_.load() + ": it is left as it is");
-      [[maybe_unused]] static auto* left = new std::vector<Plugin>();
-      left->push_back(plugin);
-      return true;
-    }
-    const auto work = [plugin, patience] {
-      for (;;) {
-        const auto begun = plugin->begin(LifecycleStep::Unload);
-        if (begun) {
-          plugin->gate().close();
-          // On a thread of its own it waits for callers as for hooks that are stuck: whenever they end, the plugin goes.
-          const auto limit = isInsideCallback() ? std::optional(patience) : std::nullopt;
-          if (!plugin->gate().waitEmpty(limit)) return plugin->abandon();
-          return (void)plugin->runHooks(LifecycleStep::Unload);
-        }
-        if (begun.error() == Errc::PluginUnloaded || !plugin->waitIdle(patience)) return;
-      }
-    };
-    return runBounded(work, patience, last, ending, [plugin] { return describe(*plugin); }) &&
-           plugin->state() == PluginState::Unloaded;
-  }
+  void forgetAll();
+  [[nodiscard]] std::vector<CalleeRef> calleesOf(LoadedPlugin& plugin) const;
+  expected<void> waitForCallers(LoadedPlugin& plugin) const;
+  static std::string describe(const LoadedPlugin& plugin);
+  static bool end(const Plugin& plugin, Deadline patience, Deadline last, Ending ending);
 
   ServiceRegistry services_;
+  DormantPlugins dormant_;
   mutable std::mutex mutex_;  // guards all below; a leaf but for services_: nothing is called with it
   std::vector<Entry> entries_;  // each after what it needs, optional needs aside
   std::chrono::milliseconds hookLimit_ = std::chrono::seconds(120);
@@ -432,3 +388,5 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail
+
+#include <qtforge/core/detail/manager_end.hpp>

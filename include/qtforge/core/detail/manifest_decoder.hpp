@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/core/detail/manifest_decoder.hpp: JSON to Manifest; collects all that is wrong, each with its JSON pointer.
 
+#include <qtforge/communication/topic.hpp>
 #include <qtforge/core/detail/configuration_decoder.hpp>
 #include <qtforge/core/manifest.hpp>
 
@@ -48,17 +49,38 @@ class ManifestDecoder : public ConfigurationDecoder {
     readStrings(*fields, "", "python_requirements", out_.pythonRequirements);
     readStrings(*fields, "", "capabilities", out_.capabilities);
     readStrings(*fields, "", "interfaces", out_.interfaces);
+    readActivation(*fields);
     readLane(*fields);
     readDependencies(*fields);
     readConfiguration(*fields, out_.configuration);
     readPythonConfig(*fields);
-    warnUnknown(*fields, "", std::array<std::string_view, 16>{
+    warnUnknown(*fields, "", std::array<std::string_view, 17>{
         "$schema", "name", "version", "description", "author", "license", "language", "entry_point", "main_class",
-        "dependencies", "python_requirements", "capabilities", "interfaces", "configuration", "python_config", "lane"});
+        "dependencies", "python_requirements", "capabilities", "interfaces", "configuration", "python_config", "lane",
+        "activation"});
     out_.warnings = std::move(warnings_);
   }
 
  private:
+  void readActivation(const Object& fields) {
+    constexpr std::string_view onTopic = "onTopic:", onInterface = "onInterface:";
+    std::vector<std::string> conditions;
+    readStrings(fields, "", "activation", conditions);
+    for (std::size_t i = 0; i < conditions.size(); ++i) {
+      const auto place = "/activation/" + std::to_string(i);
+      const std::string_view text = conditions[i];
+      if (text.starts_with(onTopic)) {
+        const auto pattern = text.substr(onTopic.size());
+        if (auto fine = checkPattern(pattern); fine) out_.activation.topics.emplace_back(pattern);
+        else wrong(place, fine.error().message());
+      } else if (text.starts_with(onInterface) && text.size() > onInterface.size()) {
+        out_.activation.interfaces.emplace_back(text.substr(onInterface.size()));
+      } else {
+        wrong(place, "expected \"onTopic:PATTERN\" or \"onInterface:NAME\", got \"" + std::string(text) + '"');
+      }
+    }
+  }
+
   void readLane(const Object& fields) {
     std::string lane;
     if (!read(fields, "", "lane", lane)) return;

@@ -24,7 +24,7 @@ class NativePlugin final : public IPlugin {
     Root own = *host;
     own.size = sizeof(Root);
     own.client = context.client;
-    auto library = Library::open(file, path, own, name);
+    auto library = Library::open(file, path, own, name, context.named);
     if (!library) return library.error();
     std::unique_ptr<NativePlugin> plugin(new NativePlugin(*library, context));
     if (auto made = plugin->make(path.string()); !made) return made.error();

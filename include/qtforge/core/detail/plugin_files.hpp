@@ -19,12 +19,14 @@ inline constexpr JsonFileKind storeFile{"store", 64 * 1024 * 1024, Errc::FileFai
 class PluginFiles {
  public:
   /// @param dataFolder  empty where there is no place
-  PluginFiles(std::string name, const std::filesystem::path& folder, const std::filesystem::path& dataFolder)
-      : name_(std::move(name)), folder_(folder.string()), dataFolder_(dataFolder.string()) {
+  PluginFiles(std::string name, const std::filesystem::path& folder, const std::filesystem::path& dataFolder,
+              std::string topicPrefix)
+      : name_(std::move(name)), folder_(folder.string()), dataFolder_(dataFolder.string()), topicPrefix_(std::move(topicPrefix)) {
     services_.self = this;
     services_.name = std::string_view(name_);
     services_.folder = std::string_view(folder_);
     services_.dataFolder = std::string_view(dataFolder_);
+    services_.topicPrefix = std::string_view(topicPrefix_);
     services_.makeDataFolder = [](void* self, ErrorSink sink) {
       return guarded(sink, [&] { return of(self).makeDataFolder(); });
     };
@@ -91,7 +93,7 @@ class PluginFiles {
     return store_->commit(std::move(*staged));
   }
 
-  const std::string name_, folder_, dataFolder_;
+  const std::string name_, folder_, dataFolder_, topicPrefix_;
   PluginServices services_;
   std::mutex mutex_;  // guards store_
   std::optional<JsonFile> store_;

@@ -5,6 +5,8 @@
 #include <qtforge/core/detail/other_plugins.hpp>
 #include <qtforge/core/plugin_manager.hpp>
 
+#include <set>
+
 namespace qtforge::inline QTFORGE_ABI {
 
 inline std::shared_ptr<detail::OtherPlugins> detail::ManagerCore::serveOthers(LoadedPlugin& plugin) {
@@ -63,14 +65,15 @@ inline expected<void> PluginManager::reserve(const Found& found) {
 }
 
 /// What was reserved.
-inline expected<PluginHandle> PluginManager::load(Found found, const std::filesystem::path& path) {
+inline expected<PluginHandle> PluginManager::load(detail::ManagerCore& core, Found found, const std::filesystem::path& path,
+                                                  const detail::PluginInstance& instance) {
   const auto& log = detail::pluginLogger();
   for (const auto& warning : found.manifest.warnings) log.warning(warning);
   for (const auto& open : detail::writableByAll(found.manifest))
     log.warning("plugin '" + found.manifest.name + "': every user of this machine can change '" + open.string() +
                 "', and so its code: chmod o-w");
   const auto name = found.manifest.name;
-  auto loaded = core_->load(*found.loader, std::move(found.manifest));
+  auto loaded = core.load(*found.loader, std::move(found.manifest), instance);
   if (!loaded) return loaded.error().within("plugin '" + name + "'");
   std::error_code failure;
   if ((*loaded)->name() != name && std::filesystem::is_directory(path, failure))
@@ -79,12 +82,18 @@ inline expected<PluginHandle> PluginManager::load(Found found, const std::filesy
   return loaded;
 }
 
-inline expected<PluginHandle> PluginManager::loadPlugin(const std::filesystem::path& path) {
+inline expected<PluginHandle> PluginManager::loadPlugin(const std::filesystem::path& path, const LoadOptions& options) {
   const auto where = "cannot load '" + path.string() + "'";
   auto found = inspect(path);
   if (!found) return found.error().within(where);
+  if (!options.name.empty()) {
+    if (auto fine = checkPluginName(options.name); !fine) return fine.error().within(where);
+    found->manifest.name = options.name;
+  }
+  if (!options.topicPrefix.empty())
+    if (auto fine = checkTopic(options.topicPrefix); !fine) return fine.error().within(where + ": topicPrefix");
   if (auto reserved = reserve(*found); !reserved) return reserved.error().within(where);
-  auto loaded = load(std::move(*found), path);
+  auto loaded = load(*core_, std::move(*found), path, {!options.name.empty(), options.topicPrefix, options.configuration});
   if (!loaded) return loaded.error().within(where);
   return loaded;
 }
@@ -118,10 +127,21 @@ class PluginManager::FolderLoad {
       return !reserved;
     });
     loaded_.resize(nodes_.size());
+    std::vector<std::size_t> later;
+    const auto now = atOnce();
+    std::erase_if(sorted.order, [&](std::size_t index) {
+      if (!now.contains(index)) later.push_back(index);
+      return !now.contains(index);
+    });
     detail::OrderedWork(nodes_, sorted.order).run(threads, [&](std::size_t index) { load(index); });
     for (const auto index : sorted.order) {
       if (const auto& error = loaded_[index].error; error) fail(from_[index], nodes_[index].name, *error);
       else report_.done.push_back(loaded_[index].plugin);
+    }
+    for (const auto index : later) {
+      const auto broken = missing(nodes_[index]);
+      if (!broken) letWait(index);
+      else manager_.core_->release(nodes_[index].name), fail(from_[index], nodes_[index].name, *broken);
     }
     return std::move(report_);
   }
@@ -137,6 +157,55 @@ class PluginManager::FolderLoad {
     report_.failed.push_back({path, name, error.within("cannot load '" + path.string() + "'")});
   }
 
+  /// Those that say nothing else, and what they need.
+  [[nodiscard]] std::set<std::size_t> atOnce() const {
+    std::map<std::string_view, std::size_t> named;
+    std::set<std::size_t> found;
+    std::vector<std::size_t> waiting;
+    for (std::size_t index = 0; index < nodes_.size(); ++index) {
+      named.emplace(nodes_[index].name, index);
+      if (found_[index].manifest.activation.atOnce()) waiting.push_back(index);
+    }
+    while (!waiting.empty()) {
+      const auto index = waiting.back();
+      waiting.pop_back();
+      if (!found.insert(index).second) continue;
+      for (const auto& wanted : nodes_[index].dependencies)
+        if (const auto other = named.find(wanted.name); other != named.end() && !wanted.optional) waiting.push_back(other->second);
+    }
+    return found;
+  }
+
+  void letWait(std::size_t index) {
+    const auto weak = std::weak_ptr(manager_.core_);
+    const auto name = nodes_[index].name;
+    report_.waiting.push_back(found_[index].manifest);
+    manager_.core_->letWait(
+        report_.waiting.back(),
+        [weak, name, found = std::make_shared<Found>(std::move(found_[index])), path = from_[index]](const auto& backlog) -> expected<void> {
+          const auto core = weak.lock();
+          if (!core) return Error(Errc::ShuttingDown, "the plugin manager has ended");
+          auto done = bringUp(*core, *found, path, backlog);
+          core->endBacklog(name);
+          if (done) return {};
+          detail::pluginLogger().error(done.error().message());
+          return done;
+        },
+        [weak, name] {
+          boost::asio::post(detail::processRoot().runtime().executor(), [weak, name] {
+            if (const auto core = weak.lock()) (void)core->wake(name);
+          });
+        });
+  }
+
+  static expected<void> bringUp(detail::ManagerCore& core, const Found& found, const std::filesystem::path& path,
+                                const std::shared_ptr<detail::Backlog>& backlog) {
+    const auto plugin = PluginManager::load(core, found, path, {.backlog = backlog});
+    if (!plugin) return plugin.error().within("cannot activate '" + path.string() + "'");
+    if (auto done = (*plugin)->initialize(); !done) return done;
+    return (*plugin)->activate();
+  }
+
   void load(std::size_t index) {
     auto& own = loaded_[index];
     {
@@ -144,7 +213,7 @@ class PluginManager::FolderLoad {
       own.error = missing(nodes_[index]);
     }
     if (own.error) return manager_.core_->release(nodes_[index].name);
-    auto loaded = manager_.load(std::move(found_[index]), from_[index]);
+    auto loaded = PluginManager::load(*manager_.core_, std::move(found_[index]), from_[index], {});
     if (loaded) return (void)(own.plugin = std::move(*loaded));
     own.error = loaded.error();
     std::lock_guard lock(mutex_);
@@ -191,8 +260,7 @@ inline expected<PluginReport> PluginManager::loadPlugins(const std::filesystem::
   // A thread that others may be waiting for, or that waits for itself alone, does it all.
   if (detail::isInsideCallback() || detail::ThreadRecords::mine().serves.load() != nullptr) threads = 1;
   else if (threads == 0) threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
-  std::vector<std::shared_ptr<void>> letGo;
-  for (const auto& loader : core_->loaders()) letGo.push_back(loader->letGo());
+  const auto free = core_->letGo();
   return load.run(threads);
 }
 

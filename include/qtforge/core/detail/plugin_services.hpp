@@ -41,6 +41,7 @@ struct PluginServices {
   std::int32_t (*offer)(void* others, Text name, const OfferedObject* object, ErrorSink sink) = nullptr;
   /// Waits for who calls it. Nothing if it is not offered.
   void (*withdraw)(void* others, Text name) = nullptr;
+  Text topicPrefix;  // of this instance; may be empty
 };
 
 // Set by a native plugin's entry; null elsewhere.

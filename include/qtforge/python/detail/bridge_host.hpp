@@ -64,7 +64,8 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgePluginCall>::call,
                                 &Guarded<&bridgePluginFound>::call,
                                 &Guarded<&bridgeOffer>::call,
-                                &Guarded<&bridgeWithdraw>::call};
+                                &Guarded<&bridgeWithdraw>::call,
+                                &Guarded<&bridgePluginLoadAs>::call};
   return table;
 }
 

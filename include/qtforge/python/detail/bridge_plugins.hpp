@@ -56,23 +56,40 @@ inline PyObject* bridgePluginDescription(PyObject* plugin) {
   }
   const Ref folder = Ref::steal(PyUnicode_DecodeFSDefault(context->folder.c_str()));
   const Ref data = Ref::steal(PyUnicode_DecodeFSDefault(context->dataFolder.c_str()));
-  if (!folder || !data) return nullptr;
-  return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:K,s:O,s:O}", "name", texts.name.c_str(), "version", texts.version.c_str(),
+  const Ref prefix = textToPython(context->services ? std::string_view(context->services->topicPrefix) : std::string_view());
+  if (!folder || !data || !prefix) return nullptr;
+  return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:K,s:O,s:O,s:O}", "name", texts.name.c_str(), "version", texts.version.c_str(),
                        "description", texts.description.c_str(), "author", texts.author.c_str(), "dependencies",
-                       dependencies.get(), "key", static_cast<unsigned long long>(context->number), "folder", folder.get(), "data_dir", data.get());
+                       dependencies.get(), "key", static_cast<unsigned long long>(context->number), "folder", folder.get(), "data_dir", data.get(),
+                       "topic_prefix", prefix.get());
 }
 
-inline PyObject* bridgePluginLoad(PyObject* path) {
-  const Gil gil{GilHeld()};
+inline PyObject* loadForPython(PyObject* path, const LoadOptions& options, const Gil& gil) {
   const auto text = textArgument(path, "path");
   if (!text) return nullptr;
   const std::filesystem::path folder(*text);
   auto loaded = [&] {
     const GilRelease released;
-    return PythonManager::instance().manager.loadPlugin(folder);
+    return PythonManager::instance().manager.loadPlugin(folder, options);
   }();
   if (!loaded) return raise(loaded.error(), gil);
   return PyLong_FromUnsignedLongLong(PythonManager::instance().add(std::move(*loaded)));
+}
+
+inline PyObject* bridgePluginLoad(PyObject* path) {
+  const Gil gil{GilHeld()};
+  return loadForPython(path, {}, gil);
+}
+
+inline PyObject* bridgePluginLoadAs(PyObject* path, PyObject* name, PyObject* topicPrefix, PyObject* configuration) {
+  const Gil gil{GilHeld()};
+  const auto called = textArgument(name, "name"), prefix = textArgument(topicPrefix, "topic_prefix");
+  if (!called || !prefix) return nullptr;
+  auto values = fromPython(configuration, "configuration", gil);
+  if (!values) return raise(values.error(), gil);
+  if (!values->json.is_object() || !values->attachments.empty())
+    return raise(Error(Errc::ConversionFailed, "configuration: a dict without bytes expected"), gil);
+  return loadForPython(path, {std::string(*called), std::string(*prefix), std::move(values->json.get_object())}, gil);
 }
 
 inline expected<void> takeStep(const PluginHandle& plugin, std::string_view step) {
