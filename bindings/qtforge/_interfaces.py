@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -73,6 +74,18 @@ def check(
         problems += _problems(method, name, wanted, parameters, result)
         found.append((method, bool(getattr(method, _MARK, False))))
     return found, "; ".join(problems)
+
+
+def guarded(found: int, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a function that calls a method of a plugin in Python while that stays loaded, on its lane where it is marked
+    with `on_lane`."""
+    on_lane_ = bool(getattr(method, _MARK, False))
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return _qtforge.plugin_invoke(found, name, method, args, kwargs, on_lane_)
+
+    return call
 
 
 def make_method(

@@ -36,14 +36,27 @@ class Watch:
 
     def report(self) -> list[str]:
         """A line for each of them that somebody else holds, at most `MOST`; empty once all are gone."""
+        lines = self._lines()
+        if lines == [self._unseen()]:  # of whom the last holder has just gone, maybe
+            gc.collect()
+            lines = self._lines()
+        return lines[:MOST] + ([f"and {len(lines) - MOST} more"] if len(lines) > MOST else [])
+
+    def _unseen(self) -> str | None:
+        """The line for something that is there and that nobody seems to hold."""
+        what = next((what for what, reference in self._seen if reference() is not None), None)
+        return None if what is None else f"{what}, held by something that cannot be seen from Python"
+
+    def _lines(self) -> list[str]:
         lines = [f"{name} runs {place}" for name, place in self._threads()]
         alive = [pair for what, reference in self._seen if (pair := (what, reference()))[1] is not None]
         own = {id(pair) for pair in alive} | self._inside([thing for _, thing in alive])
         for what, thing in alive:
             lines += [f"{what}, held by {holder}" for holder in self._holders(thing, own)]
-        if alive and not lines:
-            lines.append(f"{alive[0][0]}, held by something that cannot be seen from Python")
-        return lines[:MOST] + ([f"and {len(lines) - MOST} more"] if len(lines) > MOST else [])
+        unseen = self._unseen()
+        if unseen is not None and not lines:
+            lines.append(unseen)
+        return lines
 
     def _threads(self) -> Iterator[tuple[str, str]]:
         names = {thread.ident: thread.name for thread in threading.enumerate()}

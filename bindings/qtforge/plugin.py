@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -182,7 +183,8 @@ class FoundPlugin:
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("_") or not self._is_python:
             raise AttributeError(f"plugin '{self._name}' has no method '{attribute}' in a typed interface")
-        return getattr(_qtforge.plugin_found(self._number), attribute)
+        value = getattr(_qtforge.plugin_found(self._number), attribute)
+        return _interfaces.guarded(self._number, attribute, value) if inspect.isroutine(value) else value
 
     def __repr__(self) -> str:
         return f"<qtforge.FoundPlugin {self._name}>"

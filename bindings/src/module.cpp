@@ -175,6 +175,12 @@ bp::object pluginFound(std::uint64_t found) {
   return call([&, &live = bridgeWithServices()] { return live.pluginFound(found); });
 }
 
+bp::object pluginInvoke(std::uint64_t found, bp::object name, bp::object function, bp::object arguments, bp::object named,
+                        bool onLane) {
+  const auto invoke = needed(liveBridge(), &python::Bridge::pluginInvoke, "calls of other plugins in Python");
+  return call([&] { return invoke(found, name.ptr(), function.ptr(), arguments.ptr(), named.ptr(), onLane); });
+}
+
 void offer(bp::object plugin, bp::object name, bp::object object) {
   call([&, &live = bridgeWithServices()] { return live.offer(plugin.ptr(), name.ptr(), object.ptr()); });
 }
@@ -237,6 +243,8 @@ void defineFunctions() {
   bp::def("plugin_abi_tag", pluginAbiTag, (arg("path")));
   bp::def("plugin_find", pluginFind, (arg("name")));
   bp::def("plugin_found", pluginFound, (arg("found")));
+  bp::def("plugin_invoke", pluginInvoke,
+          (arg("found"), arg("name"), arg("function"), arg("arguments"), arg("named"), arg("on_lane")));
   bp::def("offer", offer, (arg("plugin"), arg("name"), arg("object")));
   bp::def("withdraw", withdraw, (arg("plugin"), arg("name")));
   bp::def("plugin_call", pluginCall, (arg("plugin"), arg("interface"), arg("method"), arg("arguments")));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
 from pathlib import Path
 from typing import Any, Optional
 
@@ -99,6 +100,79 @@ def test_python_plugin_is_found_and_raises_once_it_is_unloaded():
     with pytest.raises(qtforge.PluginError) as gone:
         found.sum(1, 2)
     assert gone.value.code is ErrorCode.PLUGIN_UNLOADED
+
+
+CALLED = """
+    import threading
+
+    import qtforge
+    from qtforge import on_lane
+    from qtforge.core import IPlugin
+
+    class Sample(IPlugin):
+        inside, go = threading.Event(), threading.Event()
+
+        def here(self, first, *, second=2):
+            \"\"\"Where it runs.\"\"\"
+            return threading.get_ident(), first, second
+
+        @on_lane
+        def there(self, *args):
+            return threading.get_ident(), args
+
+        def initialize(self):
+            self.thread = threading.get_ident()
+
+        @on_lane
+        def fail(self):
+            raise IndexError("not so far")
+
+        def hold(self):
+            self.inside.set()
+            return self.go.wait(30)
+
+        def tell(self):
+            qtforge.MessageBus.instance().publish("find.told", 1)
+"""
+
+
+@pytest.fixture
+def called(plugin_folder):
+    with qtforge.load(plugin_folder("called", CALLED)) as plugin:
+        plugin.initialize()
+        yield plugin
+
+
+def test_methods_of_a_python_plugin_run_here_or_on_its_lane(called, inbox):
+    found = qtforge.find("called")
+    assert found.here(1, second=3) == (threading.get_ident(), 1, 3)
+    assert found.there(1, 2) == (found.thread, (1, 2)) != (threading.get_ident(), (1, 2))
+    assert found.here.__doc__ == "Where it runs."
+    assert list(inspect.signature(found.here).parameters) == ["first", "second"]
+    with pytest.raises(IndexError, match="not so far"):
+        found.fail()
+    with pytest.raises(TypeError):
+        found.here()
+    told = inbox("find.told", envelope=True)
+    found.tell()
+    assert told.get().sender == "called"
+
+
+def test_an_unload_waits_for_who_is_inside_a_python_method(called):
+    held = []
+    caller = threading.Thread(target=lambda: held.append(qtforge.find("called").hold()))
+    caller.start()
+    instance = called.object
+    assert instance.inside.wait(30)
+    unloading = threading.Thread(target=called.unload)
+    unloading.start()
+    unloading.join(0.2)
+    assert unloading.is_alive()
+    instance.go.set()
+    unloading.join(30)
+    caller.join(30)
+    assert held == [True]
+    assert called.state is qtforge.PluginState.UNLOADED
 
 
 def test_find_of_a_name_that_nobody_has_raises_PLUGIN_NOT_FOUND():

@@ -137,6 +137,11 @@ struct Bridge {
   /// As pluginLoad, under a name (empty: its own), with a prefix of topics (maybe empty) and values of settings, a dict.
   /// From here on pluginDescription has topic_prefix (str) too. @return int: its number
   PyObject* (*pluginLoadAs)(PyObject* path, PyObject* name, PyObject* topicPrefix, PyObject* configuration);
+
+  /// Calls a method of what was found in Python, on its plugin's lane or on this thread; it stays loaded meanwhile.
+  /// @param arguments  tuple  @param named  dict. @return its result; what it raises is raised
+  PyObject* (*pluginInvoke)(std::uint64_t found, PyObject* name, PyObject* function, PyObject* arguments, PyObject* named,
+                            int onLane);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

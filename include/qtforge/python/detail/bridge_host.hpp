@@ -65,7 +65,8 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgePluginFound>::call,
                                 &Guarded<&bridgeOffer>::call,
                                 &Guarded<&bridgeWithdraw>::call,
-                                &Guarded<&bridgePluginLoadAs>::call};
+                                &Guarded<&bridgePluginLoadAs>::call,
+                                &Guarded<&bridgePluginInvoke>::call};
   return table;
 }
 

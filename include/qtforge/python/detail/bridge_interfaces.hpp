@@ -77,14 +77,22 @@ class ValueRoom {
   bool made_ = false;
 };
 
-/// The Python object of a plugin or service, borrowed from it; null for one in C++. For who is inside.
-inline PyObject* pythonObjectOf(const qtforge::detail::CalleeRef& callee) {
-  if (const auto* service = dynamic_cast<qtforge::detail::OfferedService*>(callee.get()))
-    return PythonService::objectOf(service->object());
-  const auto& manifest = static_cast<const LoadedPlugin&>(*callee).manifest();
-  const auto context = manifest.language == "python" ? Interpreter::find()->pluginNamed(manifest.name) : nullptr;
-  return context ? context->object.get() : nullptr;
-}
+/// The Python side of a plugin or service. For who is inside.
+struct PythonSide {
+  std::shared_ptr<PluginContext> context;  // null for one in C++
+  PyObject* object = nullptr;              // borrowed from it
+
+  explicit PythonSide(const qtforge::detail::CalleeRef& callee) {
+    if (const auto* service = dynamic_cast<qtforge::detail::OfferedService*>(callee.get())) {
+      const auto* own = PythonService::of(service->object());
+      if (own) context = own->context(), object = own->object();
+      return;
+    }
+    const auto& manifest = static_cast<const LoadedPlugin&>(*callee).manifest();
+    if (manifest.language == "python") context = Interpreter::find()->pluginNamed(manifest.name);
+    if (context) object = context->object.get();
+  }
+};
 
 /// @return (number, object or None, [(interface, "signature", (name, parameters, result)), ...])
 inline PyObject* bridgePluginFind(PyObject* name) {
@@ -107,7 +115,7 @@ inline PyObject* bridgePluginFind(PyObject* name) {
       if (!entry || PyList_Append(methods.get(), entry.get()) != 0) return nullptr;
     }
   if (!methods) return nullptr;
-  PyObject* object = pythonObjectOf(*callee);
+  PyObject* object = PythonSide(*callee).object;
   return Py_BuildValue("KOO", static_cast<unsigned long long>(PythonCallees::instance().add(*callee)),
                        object ? object : Py_None, methods.get());
 }
@@ -120,7 +128,57 @@ inline PyObject* bridgePluginFound(std::uint64_t number) {
   static constexpr qtforge::detail::CallSite site{"qtforge", "find"};
   const qtforge::detail::Visit visit(callee, site);
   if (!visit) return raise(qtforge::detail::isUnloaded(callee->label(), "call"), gil);
-  return Ref::borrow(pythonObjectOf(callee)).release();
+  PyObject* object = PythonSide(callee).object;
+  return Ref::borrow(object ? object : Py_None).release();
+}
+
+/// What a call on a lane shares with its caller, who may have gone.
+struct CallOfFound {
+  SharedRef function, arguments, named, result, exception;
+
+  void run(const Gil& gil) {
+    Ref returned = Ref::steal(orStay([this] { return PyObject_Call(function.get(), arguments.get(), named.get()); }));
+    if (returned) result = SharedRef(std::move(returned));
+    else exception = SharedRef(takeException(gil));
+  }
+
+  [[nodiscard]] PyObject* outcome() {
+    if (result) return Ref::borrow(result.get()).release();
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
+    return nullptr;
+  }
+};
+
+/// Calls a method of what was found in Python, on the lane of its plugin or here. It stays loaded meanwhile.
+inline PyObject* bridgePluginInvoke(std::uint64_t number, PyObject* name, PyObject* function, PyObject* arguments, PyObject* named,
+                                    int onLane) {
+  const Gil gil{GilHeld()};
+  const auto callee = PythonCallees::instance().get(number);
+  const auto method = textArgument(name, "method");
+  if (!method) return nullptr;
+  if (!callee) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
+  const qtforge::detail::CallSite site{"qtforge", *method};
+  const qtforge::detail::Visit visit(callee, site);
+  const PythonSide side(callee);
+  if (!visit || !side.context) return raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
+  const auto call = std::make_shared<CallOfFound>();
+  call->function = SharedRef(Ref::borrow(function));
+  call->arguments = SharedRef(Ref::borrow(arguments));
+  call->named = SharedRef(Ref::borrow(named));
+  if (!onLane || side.context->lane->here()) {
+    const PluginScope scope(side.context.get());
+    call->run(gil);
+    return call->outcome();
+  }
+  const auto done = side.context->lane->call(
+      callee->label() + ": " + std::string(*method) + "()",
+      [call, context = side.context](const Gil& held) -> expected<void> {
+        const PluginScope scope(context.get());
+        call->run(held);
+        return {};
+      },
+      methodLimit);
+  return done ? call->outcome() : raise(done.error(), gil);
 }
 
 /// Calls the method of a C++ plugin with a tuple of arguments.

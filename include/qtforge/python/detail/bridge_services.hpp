@@ -25,10 +25,12 @@ class PythonService {
     return offer;
   }
 
-  /// The object behind an offer; null if it is no Python object.
-  static PyObject* objectOf(const qtforge::detail::OfferedObject& offer) noexcept {
-    return offer.implementation == &implementation ? static_cast<PythonService*>(offer.self)->object_.get() : nullptr;
+  /// The service behind an offer; null if that is no Python object.
+  static const PythonService* of(const qtforge::detail::OfferedObject& offer) noexcept {
+    return offer.implementation == &implementation ? static_cast<const PythonService*>(offer.self) : nullptr;
   }
+  [[nodiscard]] PyObject* object() const noexcept { return object_.get(); }
+  [[nodiscard]] const std::shared_ptr<PluginContext>& context() const noexcept { return context_; }
 
  private:
   static std::int32_t implementation(void* self, const InterfaceInfo* wanted, qtforge::detail::Implementation* out, ErrorSink sink) {
