@@ -122,6 +122,7 @@ class LoadedPlugin : public detail::Callee {
   expected<void> change(Prepare&& prepare);
   expected<void> offer(const Configuration& before, const Configuration& after);
   [[nodiscard]] Error failure(std::string text, const Error& error) const;
+  LoadedPlugin& plugin() noexcept override { return *this; }
   expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted) override;
   void showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) override;
   void abandon();
@@ -177,7 +178,7 @@ class PluginHandle {
   template <AnyInterface I>
   friend class InterfaceHandle;
   explicit PluginHandle(boost::intrusive_ptr<LoadedPlugin> plugin) noexcept : plugin_(std::move(plugin)) {}
-  static PluginHandle of(detail::Callee* callee);  // its plugin; defined in core/detail/offered_service.hpp
+  static PluginHandle of(detail::Callee* callee) { return callee ? PluginHandle(&callee->plugin()) : PluginHandle(); }
   boost::intrusive_ptr<LoadedPlugin> plugin_;
 };
 

@@ -23,7 +23,10 @@ class Backlog {
   /// False: it is full.
   bool add(const Message& message) {
     std::lock_guard lock(mutex_);
-    if (messages_.size() == capacity) return false;
+    if (messages_.size() == capacity) {
+      ++refused_;
+      return false;
+    }
     messages_.push_back(message);
     return true;
   }
@@ -46,10 +49,17 @@ class Backlog {
     }));
   }
 
+  /// How many found no place.
+  [[nodiscard]] std::size_t refused() const {
+    std::lock_guard lock(mutex_);
+    return refused_;
+  }
+
  private:
   mutable std::mutex mutex_;  // guards all below; a leaf
   std::vector<Message> messages_;
   std::vector<std::string> patterns_;
+  std::size_t refused_ = 0;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -10,7 +10,13 @@
 #include <cstdint>
 #include <string>
 
+namespace qtforge::inline QTFORGE_ABI {
+class LoadedPlugin;
+}
+
 namespace qtforge::inline QTFORGE_ABI::detail {
+
+struct OfferedObject;
 
 /// Made by the host; native plugins hold references and enter the gate.
 ///
@@ -27,6 +33,11 @@ class Callee {
 
   [[nodiscard]] CallGate& gate() noexcept { return gate_; }
   [[nodiscard]] const CallGate& gate() const noexcept { return gate_; }
+
+  /// The plugin that it is, or that offers it.
+  [[nodiscard]] virtual LoadedPlugin& plugin() noexcept = 0;
+  /// The object of a service; null for a plugin.
+  [[nodiscard]] virtual const OfferedObject* object() const noexcept { return nullptr; }
 
   /// How to call an interface, as long as the callee is there. For who is inside the gate. Errors: see PluginManager::find.
   [[nodiscard]] virtual expected<Implementation> implementation(const InterfaceInfo& wanted) = 0;

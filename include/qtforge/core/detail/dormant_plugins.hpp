@@ -45,8 +45,11 @@ class DormantPlugins {
     for (const auto& pattern : manifest.activation.topics) {
       auto trigger = MessageBus::instance().subscribe(
           pattern,
-          [name = plugin->name, backlog = plugin->backlog, called = plugin->called, wakeSoon](const Message& message) {
-            if (!backlog->add(message)) throw Exception(Error(Errc::Overflow, "plugin '" + name + "' is not there yet, and 65,536 messages wait for it: this one is lost"));
+          [name = plugin->name, backlog = plugin->backlog, called = plugin->called, wakeSoon,
+           full = std::make_shared<std::atomic<bool>>(false)](const Message& message) {
+            if (!backlog->add(message) && !full->exchange(true))
+              pluginLogger().error("plugin '" + name + "' is not there yet, and " + std::to_string(Backlog::capacity) +
+                                   " messages wait for it: more are lost");
             if (!called->exchange(true)) wakeSoon();
           },
           {.delivery = DeliveryMode::Direct, .retained = false});
@@ -87,6 +90,8 @@ class DormantPlugins {
     if (const auto lost = plugin->backlog->unmatched())
       pluginLogger().warning("plugin '" + plugin->name + "': of the messages that have come while it was not there, " +
                              std::to_string(lost) + " went to none of its subscriptions");
+    if (const auto lost = plugin->backlog->refused())
+      pluginLogger().error("plugin '" + plugin->name + "': while it was not there " + std::to_string(lost) + " messages were lost");
     return plugin->result;
   }
 

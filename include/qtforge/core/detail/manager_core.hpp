@@ -92,7 +92,7 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   expected<PluginHandle> load(IPluginLoader& loader, Manifest manifest, const PluginInstance& instance) {
     const auto reserved = manifest.name;
     for (const auto& wanted : manifest.dependencies)
-      if (auto woken = wake(wanted.name); !woken && !wanted.optional) {
+      if (auto woken = find(wanted.name) ? expected<void>() : wake(wanted.name); !woken && !wanted.optional) {
         release(reserved);
         return failedDependency(reserved, wanted, woken.error());
       }
@@ -153,8 +153,11 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
 
   /// The plugin of that name, which is woken if it must be, else the service. Errors: as find(), and of DormantPlugins::wake.
   [[nodiscard]] expected<CalleeRef> findCallee(std::string_view name) {
-    if (auto woken = wake(name); !woken) return woken.error();
-    const auto plugin = find(name);
+    auto plugin = find(name);
+    if (!plugin) {
+      if (auto woken = wake(name); !woken) return woken.error();
+      plugin = find(name);
+    }
     if (plugin) return CalleeRef(plugin->plugin_);
     if (const auto service = services_.find([&](const auto& offered) { return offered.name() == name; })) return CalleeRef(service);
     return plugin.error();

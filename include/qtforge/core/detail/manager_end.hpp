@@ -76,7 +76,7 @@ inline std::string ManagerCore::describe(const LoadedPlugin& plugin) {
 inline std::vector<CalleeRef> ManagerCore::calleesOf(LoadedPlugin& plugin) const {
   std::vector<CalleeRef> found{CalleeRef(&plugin)};
   for (const auto& service : services_.all())
-    if (&service->owner() == &plugin) found.emplace_back(service);
+    if (&service->plugin() == &plugin) found.emplace_back(service);
   return found;
 }
 

@@ -8,9 +8,7 @@
 #include <string>
 #include <utility>
 
-namespace qtforge::inline QTFORGE_ABI {
-
-namespace detail {
+namespace qtforge::inline QTFORGE_ABI::detail {
 
 class OfferedService final : public Callee {
  public:
@@ -20,8 +18,8 @@ class OfferedService final : public Callee {
   }
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  [[nodiscard]] LoadedPlugin& owner() const noexcept { return *owner_; }
-  [[nodiscard]] const OfferedObject& object() const noexcept { return object_; }
+  [[nodiscard]] LoadedPlugin& plugin() noexcept override { return *owner_; }
+  [[nodiscard]] const OfferedObject* object() const noexcept override { return &object_; }
 
   [[nodiscard]] expected<Implementation> implementation(const InterfaceInfo& wanted) override {
     Implementation found;
@@ -49,11 +47,4 @@ class OfferedService final : public Callee {
   OfferedObject object_;
 };
 
-}  // namespace detail
-
-inline PluginHandle PluginHandle::of(detail::Callee* callee) {
-  if (const auto* service = dynamic_cast<detail::OfferedService*>(callee)) return PluginHandle(&service->owner());
-  return PluginHandle(static_cast<LoadedPlugin*>(callee));
-}
-
-}  // namespace qtforge::inline QTFORGE_ABI
+}  // namespace qtforge::inline QTFORGE_ABI::detail

@@ -60,7 +60,7 @@ class ServiceRegistry {
   Service take(const LoadedPlugin& owner, std::string_view name) {
     std::lock_guard lock(mutex_);
     const auto found = std::find_if(services_.begin(), services_.end(), [&](const auto& service) {
-      return service->name() == name && &service->owner() == &owner;
+      return service->name() == name && &service->plugin() == &owner;
     });
     if (found == services_.end()) return {};
     auto taken = std::move(*found);

@@ -83,12 +83,12 @@ struct PythonSide {
   PyObject* object = nullptr;              // borrowed from it
 
   explicit PythonSide(const qtforge::detail::CalleeRef& callee) {
-    if (const auto* service = dynamic_cast<qtforge::detail::OfferedService*>(callee.get())) {
-      const auto* own = PythonService::of(service->object());
+    if (const auto* offered = callee->object()) {
+      const auto* own = PythonService::of(*offered);
       if (own) context = own->context(), object = own->object();
       return;
     }
-    const auto& manifest = static_cast<const LoadedPlugin&>(*callee).manifest();
+    const auto& manifest = callee->plugin().manifest();
     if (manifest.language == "python") context = Interpreter::find()->pluginNamed(manifest.name);
     if (context) object = context->object.get();
   }
