@@ -161,6 +161,24 @@ int sigpipe() {
   return 0;
 }
 
+// A folder that happens to be called like the package is on the path, and the package is not.
+int folderInPlaceOfThePackage() {
+  python::PythonExecutor executor;
+  require(executor.execute("import os, pathlib, sys, tempfile\n"
+                           "folder = tempfile.TemporaryDirectory()\n"
+                           "os.mkdir(os.path.join(folder.name, 'qtforge'))\n"
+                           "path = list(sys.path)\n"
+                           "sys.path[:] = [p for p in path if not pathlib.Path(p, 'qtforge', '__init__.py').exists()]\n"
+                           "sys.path.append(folder.name)\n"));
+  PluginManager manager;
+  manager.addLoader(std::make_unique<python::PythonPluginLoader>());
+  const auto refused = manager.loadPlugin(plugins() + "/py_good");
+  const bool missing = !refused && refused.error() == Errc::PackageMissing;
+  std::cout << (missing ? "missing: " : "not so: ") << (refused ? "" : refused.error().message()) << std::endl;
+  require(executor.execute("sys.path[:] = path\nfolder.cleanup()"));
+  return manager.loadPlugin(plugins() + "/py_good") ? 0 : 1;  // nothing is left of the folder
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -177,7 +195,8 @@ int main(int argc, char** argv) {
       {"signal_ends_it", signalEndsIt},
       {"stuck_plugin", stuckPlugin},
       {"python_thread", pythonThread},
-      {"sigpipe", sigpipe}};
+      {"sigpipe", sigpipe},
+      {"folder_in_place_of_the_package", folderInPlaceOfThePackage}};
   const auto scenario = scenarios.find(argc == 2 ? argv[1] : "");
   if (scenario == scenarios.end()) {
     std::cerr << "a scenario, please:\n";

@@ -87,3 +87,11 @@ def test_a_peer_that_hangs_up_does_not_end_the_host(tmp_path):
     returned, out, err = finish(start("sigpipe", tmp_path))
     assert returned == 0, f"{out}\n{err}"
     assert out == "broken pipe, and alive\n"
+
+
+def test_a_folder_without_code_is_not_taken_for_the_package(tmp_path):
+    returned, out, err = finish(start("folder_in_place_of_the_package", tmp_path))
+    assert returned == 0, f"{out}\n{err}"
+    assert out.startswith("missing: ")
+    assert "/qtforge', which is on its path, has no __init__.py)" in out
+    assert "-m pip install qtforge" in out

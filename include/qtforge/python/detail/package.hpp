@@ -6,6 +6,20 @@
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
+/// The folder that was imported in place of the package, since it has its name, and forgets it; empty if it is the package.
+inline std::string forgetMereFolder(PyObject* module, const Gil& gil) {
+  const Ref file = Ref::steal(PyObject_GetAttrString(module, "__file__"));
+  PyErr_Clear();
+  if (file && file.get() != Py_None) return {};
+  const Ref path = Ref::steal(PyObject_GetAttrString(module, "__path__"));
+  const Ref folders = Ref::steal(path ? PySequence_List(path.get()) : nullptr);
+  std::string folder = "a folder";
+  if (folders && PyList_GET_SIZE(folders.get()) > 0) folder = textOf(PyList_GET_ITEM(folders.get(), 0), gil);
+  PyErr_Clear();
+  if (PyDict_DelItemString(PyImport_GetModuleDict(), "qtforge") != 0) PyErr_Clear();
+  return folder;
+}
+
 /// Imports the package `qtforge`: the environment's, else the copy that was installed with the headers.
 ///
 /// @return nothing, or
@@ -13,15 +27,22 @@ namespace qtforge::inline QTFORGE_ABI::python::detail {
 ///   - Errc::PackageMismatch  it is there but cannot be imported: the message says why
 inline expected<void> ensurePackage(const Gil& gil) {
   const Ref module = Ref::steal(PyImport_ImportModule("qtforge"));
-  if (module) return {};
-  if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError))
+  std::string folder;
+  if (module) {
+    folder = forgetMereFolder(module.get(), gil);
+    if (folder.empty()) return {};
+  } else if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) {
     return takePythonError("import of the package qtforge", gil, Errc::PackageMismatch);
-  const Error error = takePythonError("import of the package qtforge", gil, Errc::PackageMismatch);
-  if (error.message().find("'qtforge'") == std::string::npos) return error;  // it is there and lacks another
+  } else {
+    const Error error = takePythonError("import of the package qtforge", gil, Errc::PackageMismatch);
+    if (error.message().find("'qtforge'") == std::string::npos) return error;  // it is there and lacks another
+  }
   PyObject* executable = PySys_GetObject("executable");
   const auto python = executable && executable != Py_None ? textOf(executable, gil) : std::string("python");
   return Error(Errc::PackageMissing,
-               "'" + python + "' has no package qtforge; install it there: " + python + " -m pip install qtforge");
+               "'" + python + "' has no package qtforge" +
+                   (folder.empty() ? "" : " ('" + folder + "', which is on its path, has no __init__.py)") +
+                   "; install it there: " + python + " -m pip install qtforge");
 }
 
 /// Whether `object` is an instance (or a subclass) of qtforge.core.IPlugin; -1 with a Python error set.
