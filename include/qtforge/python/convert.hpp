@@ -165,7 +165,8 @@ class FromPython {
       return out = PyFloat_AS_DOUBLE(real.get()), true;
     }
     if (PyObject_CheckBuffer(object))
-      return fail(type + " does not go into JSON; send x.tolist(), x.tobytes() or a qtforge.BinaryMessage");
+      return fail(type + " does not go into JSON; send x.tolist() or x.tobytes(), or nothing but it, as a "
+                         "qtforge.BinaryMessage");
     return fail(type + " does not go into JSON; use dict, list, tuple, str, int, float, bool, None or bytes");
   }
 

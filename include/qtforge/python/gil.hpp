@@ -12,14 +12,26 @@ namespace qtforge::inline QTFORGE_ABI::python {
 
 /// Runs `f`, which may take the GIL or run Python code. Until 3.13 Python ends a thread that wants the GIL of an
 /// interpreter that finalizes by an unwinding that aborts the process at the first `noexcept` or `catch (...)`. Such a
-/// thread stays here instead, as Python lets it from 3.14 on.
+/// thread stays here instead, as Python lets it from 3.14 on. Inlined always: it costs nothing then.
 template <class F>
-decltype(auto) orStay(F&& f) {
+[[gnu::always_inline]] inline decltype(auto) orStay(F&& f) {
   try {
     return f();
   } catch (const abi::__forced_unwind&) {
     for (;;) pause();
   }
+}
+
+/// Whether the calling thread holds the GIL; cheaper than taking it once more.
+inline bool holdsGil() noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+  return PyThreadState_GetUnchecked() != nullptr;
+#elif PY_VERSION_HEX >= 0x030C0000
+  return _PyThreadState_UncheckedGet() != nullptr;
+#else
+  PyThreadState* holder = _PyThreadState_UncheckedGet();
+  return holder && holder == PyGILState_GetThisThreadState();
+#endif
 }
 
 /// Says that the calling thread holds the GIL already, as in every function that Python calls.
@@ -29,8 +41,10 @@ struct GilHeld {};
 /// compile. Never make one while holding a lock.
 class Gil {
  public:
-  Gil() noexcept : state_(orStay([] { return PyGILState_Ensure(); })), taken_(true) {}
-  explicit Gil(GilHeld) noexcept : state_(PyGILState_LOCKED), taken_(false) {}
+  Gil() noexcept : taken_(!holdsGil()) {
+    if (taken_) state_ = orStay([] { return PyGILState_Ensure(); });
+  }
+  explicit Gil(GilHeld) noexcept : taken_(false) {}
   Gil(const Gil&) = delete;
   Gil& operator=(const Gil&) = delete;
   ~Gil() {
@@ -38,7 +52,7 @@ class Gil {
   }
 
  private:
-  PyGILState_STATE state_;
+  PyGILState_STATE state_ = PyGILState_LOCKED;
   bool taken_;
 };
 

@@ -26,6 +26,7 @@ enum class TypeKind : std::int32_t {
   JsonObject = 12,
   JsonArray = 13,
   Binary = 14,
+  Extended = 15,  // in calls of Python functions only: a python::detail::ValueType says more
 };
 
 /// One type of a parameter or result, with what other languages need to read and make its values.
@@ -90,7 +91,8 @@ struct Implementation {
 inline std::string spelled(const TypeInfo& type) {
   const auto of = [&](const char* container) { return std::string(container) + '<' + spelled(*type.element) + '>'; };
   switch (type.kind) {
-    case TypeKind::None: return "?";
+    case TypeKind::None:
+    case TypeKind::Extended: return "?";
     case TypeKind::Void: return "void";
     case TypeKind::Bool: return "bool";
     case TypeKind::Int: return type.size == sizeof(int) ? "int" : "std::int" + std::to_string(type.size * 8) + "_t";

@@ -117,6 +117,12 @@ class Interpreter {
     return *lanes_.back();
   }
 
+  /// Runs `task` on the lane of PythonExecutor::asyncCall; it takes the GIL itself. Dropped when Python has ended.
+  void postCall(qtforge::detail::Task task) {
+    if (ended_.load(std::memory_order_acquire)) qtforge::detail::UniqueTask dropped(task);
+    else laneNamed("asyncCall of executors").post(task);
+  }
+
   void addPlugin(const std::shared_ptr<PluginContext>& context) {
     std::lock_guard lock(mutex_);
     plugins_[context->object.get()] = context;

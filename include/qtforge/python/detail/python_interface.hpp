@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/python/detail/python_interface.hpp: a Python plugin's methods as an implementation of an interface.
 
-#include <qtforge/python/detail/interface_values.hpp>
+#include <qtforge/python/detail/value_from_python.hpp>
 
 #include <algorithm>
 #include <array>
