@@ -22,6 +22,16 @@ template <class F>
   }
 }
 
+namespace detail {
+
+/// The calling thread's state where it is known to stay as long as the thread runs Python, else null.
+inline PyThreadState*& lastingState() noexcept {
+  static constinit thread_local PyThreadState* state = nullptr;
+  return state;
+}
+
+}  // namespace detail
+
 /// Whether the calling thread holds the GIL; cheaper than taking it once more.
 inline bool holdsGil() noexcept {
 #if PY_VERSION_HEX >= 0x030D0000
@@ -30,7 +40,7 @@ inline bool holdsGil() noexcept {
   return _PyThreadState_UncheckedGet() != nullptr;
 #else
   PyThreadState* holder = _PyThreadState_UncheckedGet();
-  return holder && holder == PyGILState_GetThisThreadState();
+  return holder && (holder == detail::lastingState() || holder == PyGILState_GetThisThreadState());
 #endif
 }
 
@@ -41,7 +51,7 @@ struct GilHeld {};
 /// compile. Never make one while holding a lock.
 class Gil {
  public:
-  Gil() noexcept : taken_(!holdsGil()) {
+  [[gnu::always_inline]] Gil() noexcept : taken_(!holdsGil()) {
     if (taken_) state_ = orStay([] { return PyGILState_Ensure(); });
   }
   explicit Gil(GilHeld) noexcept : taken_(false) {}

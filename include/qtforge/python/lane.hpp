@@ -111,7 +111,9 @@ class Lane {
     record.serves.store(this, std::memory_order_relaxed);
     const PyGILState_STATE state = PyGILState_Ensure();  // kept: a fresh one at each step would cost 20 times as much
     PyThreadState* thread = PyEval_SaveThread();
+    detail::lastingState() = thread;
     context_.run();
+    detail::lastingState() = nullptr;
     PyEval_RestoreThread(thread);
     PyGILState_Release(state);
     record.serves.store(nullptr, std::memory_order_relaxed);

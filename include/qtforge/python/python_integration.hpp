@@ -143,7 +143,7 @@ class PythonIntegration {
     sigaction(SIGPIPE, nullptr, &pipe);
     if (config.ignoreSigpipe && pipe.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
     detail::joinInterpreter(detail::Interpreter::Role::Owner);
-    PyEval_SaveThread();
+    detail::lastingState() = PyEval_SaveThread();  // which nobody deletes: Python is not finalized
     return {};
   }
 

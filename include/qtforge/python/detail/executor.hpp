@@ -142,7 +142,7 @@ struct ExecutorFunctions {
 
   // As guarded(), of `f` under the GIL, which tells its errors itself.
   template <class F>
-  static std::int32_t plainly(const Sink& sink, bool gilHeld, F&& f) noexcept {
+  [[gnu::always_inline]] static std::int32_t plainly(const Sink& sink, bool gilHeld, F&& f) noexcept {
     try {
       const Gil gil = gilHeld ? Gil(GilHeld()) : Gil();
       return f(gil);
@@ -152,10 +152,15 @@ struct ExecutorFunctions {
   }
 
   // Null: there is none.
-  static Ref lookUp(void* executor, std::string_view name, const Gil& gil) {
+  [[gnu::always_inline]] static Ref lookUp(void* executor, std::string_view name, const Gil& gil) {
+    const auto& held = *static_cast<Held*>(executor);
+    PyObject* known = held.names.find(held.object.get(), name, gil);
+    return known ? Ref::borrow(known) : lookUpAnew(executor, name, gil);
+  }
+
+  [[gnu::noinline]] static Ref lookUpAnew(void* executor, std::string_view name, const Gil& gil) {
     auto& held = *static_cast<Held*>(executor);
     PyObject* globals = held.object.get();
-    if (PyObject* known = held.names.find(globals, name, gil)) return Ref::borrow(known);
     const Ref key = KeyCache::get(name, gil);
     PyObject* found = key ? PyDict_GetItemWithError(globals, key.get()) : nullptr;
     if (found) held.names.remember(globals, name, found, gil);

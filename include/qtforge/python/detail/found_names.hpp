@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -14,9 +15,11 @@ namespace qtforge::inline QTFORGE_ABI::python::detail {
 class FoundNames {
  public:
   /// A borrowed reference; null: it must be looked up.
-  [[nodiscard]] PyObject* find(PyObject* dict, std::string_view name, const Gil&) const noexcept {
+  [[nodiscard, gnu::always_inline]] PyObject* find(PyObject* dict, std::string_view name, const Gil&) const noexcept {
     const auto& slot = slots_[indexOf(name)];
-    return slot.version == versionOf(dict) && slot.name == name ? slot.found : nullptr;
+    const bool same = slot.version == versionOf(dict) && slot.name.size() == name.size() &&
+                      std::memcmp(slot.name.data(), name.data(), name.size()) == 0;
+    return same ? slot.found : nullptr;
   }
 
   /// @param found  what the dict itself has for that name

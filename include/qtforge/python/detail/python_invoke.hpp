@@ -96,13 +96,17 @@ class Invocation {
     });
   }
 
-  std::int32_t take(PyObject* returned) const {
+  [[gnu::always_inline]] std::int32_t take(PyObject* returned) const {
     const auto& type = *call_.result;
     if (type.kind == TypeKind::Real && type.size == sizeof(double) && PyFloat_CheckExact(returned)) {
       *static_cast<double*>(call_.out) = PyFloat_AS_DOUBLE(returned);
       return 0;
     }
-    return takeResult(returned, type, call_.out, called(), sink_, gil_);
+    return takeAny(returned);
+  }
+
+  [[gnu::noinline]] std::int32_t takeAny(PyObject* returned) const {
+    return takeResult(returned, *call_.result, call_.out, called(), sink_, gil_);
   }
 
   [[gnu::noinline]] std::int32_t runAny(CallArguments& arguments, std::size_t at) const {
