@@ -28,15 +28,16 @@ struct Measurement {
 };
 
 constexpr std::array measurements{
-    Measurement{"python", &measurePython}, Measurement{"direct", &measureDirect},   Measurement{"threads", &measureThreads},
+    Measurement{"python", &measurePython}, Measurement{"calls", &measureCalls},     Measurement{"direct", &measureDirect},
+    Measurement{"threads", &measureThreads},
     Measurement{"churn", &measureChurn},   Measurement{"scale", &measureScale},     Measurement{"queued", &measureQueued},
     Measurement{"latency", &measureLatency}, Measurement{"ping-pong", &measurePingPong},
     Measurement{"interface", &measureInterface}};
 
 constexpr const char* help = R"(bench [--only NAME]... [--runs N] [--messages N] [--peer-messages N] [--subscriptions N] [--json FILE]
 
-  --only NAME        only what is named, more than one if given again: python, direct, threads, churn, scale, queued,
-                     latency, ping-pong, interface
+  --only NAME        only what is named, more than one if given again: python, calls, direct, threads, churn, scale,
+                     queued, latency, ping-pong, interface
   --runs N           how often each is measured, in turn (default: 5)
   --messages N       messages per run of qtforge's (default: 1000000)
   --peer-messages N  messages per run of pybind11's, whose rates are compared (default: a fifth of them)

@@ -100,6 +100,7 @@ struct Contender {
 void inTurn(std::int64_t runs, const std::vector<Contender>& contenders);
 
 std::vector<Comparison> measurePython(const Options& options);
+std::vector<Comparison> measureCalls(const Options& options);
 std::vector<Comparison> measureDirect(const Options& options);
 std::vector<Comparison> measureThreads(const Options& options);
 std::vector<Comparison> measureChurn(const Options& options);

@@ -1,17 +1,22 @@
-// From C++ to Python: by the bus to a plugin, and by the loop that pybind11's users write.
+// From C++ to Python: by the bus to a plugin and by calls of functions, beside what pybind11's users write.
 
 #include "bench.hpp"
 
+#include <qtforge/python/gil.hpp>
+#include <qtforge/python/python_executor.hpp>
 #include <qtforge/python/python_integration.hpp>
 #include <qtforge/python/python_plugin_loader.hpp>
 #include <qtforge/qtforge.hpp>
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
 #include <optional>
+#include <span>
 #include <thread>
 
 using namespace qtforge;
@@ -166,6 +171,135 @@ std::vector<Comparison> measurePython(const Options& options) {
     std::fflush(stdout);
   }
   return {result};
+}
+
+namespace {
+
+/// The functions that are called, as pybind11 holds them.
+struct Functions {
+  Functions(python::PythonExecutor& executor) {
+    if (auto defined = executor.execute("def f(x): return x\ndef count(xs): return len(xs)\n"
+                                        "import builtins\nbuiltins.bench_functions = (f, count)\n");
+        !defined)
+      fail(defined.error().message());
+    const py::gil_scoped_acquire gil;
+    const py::tuple both = py::module_::import("builtins").attr("bench_functions");
+    f = both[0];
+    count = both[1];
+  }
+  Functions(const Functions&) = delete;
+  Functions& operator=(const Functions&) = delete;
+  ~Functions() {
+    const py::gil_scoped_acquire gil;
+    f = py::object();
+    count = py::object();
+  }
+
+  py::object f, count;
+};
+
+enum class Held { Throughout, NotAtAll };
+
+/// @param call  `call(double)` returns its argument. @return ns per call
+template <class F>
+double sameEach(const char* who, std::int64_t calls, Held held, F&& call) {
+  std::optional<py::gil_scoped_acquire> gil;
+  if (held == Held::Throughout) gil.emplace();
+  double x = 0;
+  const double passed = perCall(calls, [&] { x = call(x + 1); });
+  check(who, {static_cast<std::int64_t>(x), 0}, calls);
+  return passed;
+}
+
+/// @param call  `call()` returns 1000. @return ns per call
+template <class F>
+double countEach(const char* who, std::int64_t calls, F&& call) {
+  const py::gil_scoped_acquire gil;
+  std::int64_t sum = 0;
+  const double passed = perCall(calls, [&] { sum += call(); });
+  check(who, {sum / 1000, 0}, calls);
+  return passed;
+}
+
+/// The least that a call can be.
+double vectorcall(PyObject* function, double x) {
+  PyObject* argument = PyFloat_FromDouble(x);
+  PyObject* places[2] = {nullptr, argument};
+  PyObject* result = PyObject_Vectorcall(function, places + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  const double value = PyFloat_AS_DOUBLE(result);
+  Py_DECREF(argument);
+  Py_DECREF(result);
+  return value;
+}
+
+}  // namespace
+
+std::vector<Comparison> measureCalls(const Options& options) {
+  python::PythonExecutor executor;
+  const Functions functions(executor);
+  const auto function = valueOf(executor.function<double(double)>("f"));
+  const auto calls = options.messages * 2;
+  const auto kept = [&](std::int64_t count) {
+    return sameEach("pybind11", count, Held::Throughout, [&](double x) { return functions.f(x).cast<double>(); });
+  };
+  const auto least = [&](std::int64_t count) {
+    return sameEach("vectorcall", count, Held::Throughout, [&](double x) { return vectorcall(functions.f.ptr(), x); });
+  };
+
+  const auto beside = [&](const char* title, const char* us, const auto& call) {
+    Comparison comparison(title, "ns", Better::Less, us);
+    inTurn(options.runs,
+           {{&comparison.ours, calls, [&](std::int64_t count) { return sameEach(us, count, Held::Throughout, call); }},
+            {&comparison.peer("pybind11, a function that is kept"), calls, kept},
+            {&comparison.peer("PyObject_Vectorcall"), calls, least}});
+    return comparison;
+  };
+  const auto named = beside("calls by name, double f(double), under the GIL", "callFunction<double>(\"f\", x)",
+                            [&](double x) { return *executor.callFunction<double>("f", x); });
+  const auto namedShown = beside("the same, which is shown", "callFunction<double>(gil, \"f\", x)", [&](double x) {
+    return *executor.callFunction<double>(python::Gil(python::GilHeld()), "f", x);
+  });
+  const auto found = beside("calls of a kept function, double f(double), under the GIL", "PythonFunction, f(x)",
+                            [&](double x) { return *function(x); });
+  const auto foundShown = beside("the same, which is shown", "PythonFunction, f(gil, x)", [&](double x) {
+    return *function(python::Gil(python::GilHeld()), x);
+  });
+
+  Comparison taking("calls that take the GIL each, double f(double)", "ns", Better::Less, "PythonFunction<double(double)>");
+  inTurn(options.runs, {{&taking.ours, calls,
+                         [&](std::int64_t count) {
+                           return sameEach("PythonFunction", count, Held::NotAtAll, [&](double x) { return *function(x); });
+                         }},
+                        {&taking.peer("pybind11, gil_scoped_acquire"), calls, [&](std::int64_t count) {
+                           return sameEach("pybind11", count, Held::NotAtAll, [&](double x) {
+                             const py::gil_scoped_acquire gil;
+                             return functions.f(x).cast<double>();
+                           });
+                         }}});
+
+  std::vector<double> numbers(1000);
+  std::iota(numbers.begin(), numbers.end(), 0.5);
+  const auto lists = [&](std::int64_t count) {
+    return countEach("pybind11", count, [&] { return functions.count(numbers).cast<std::int64_t>(); });
+  };
+  const auto few = std::max<std::int64_t>(1, options.messages / 50);
+  Comparison list("1000 double as a list, len(numbers)", "ns", Better::Less, "qtforge, std::vector as a list");
+  inTurn(options.runs, {{&list.ours, few,
+                         [&](std::int64_t count) {
+                           return countEach("list", count, [&] {
+                             return *executor.callFunction<std::int64_t>("count", numbers);
+                           });
+                         }},
+                        {&list.peer("pybind11, std::vector as a list"), few, lists}});
+  Comparison buffer("1000 double as a buffer, len(numbers)", "ns", Better::Less, "qtforge, std::span as a buffer");
+  inTurn(options.runs, {{&buffer.ours, calls / 10,
+                         [&](std::int64_t count) {
+                           return countEach("buffer", count, [&] {
+                             return *executor.callFunction<std::int64_t>("count", std::span<const double>(numbers));
+                           });
+                         }},
+                        {&buffer.peer("pybind11, std::vector as a list"), few, lists}});
+  return {named, namedShown, found, foundShown, taking, list, buffer};
 }
 
 }  // namespace bench
