@@ -147,9 +147,7 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   }
 
   /// Of a plugin that was woken: what its subscriptions find from here on is what is published from here on.
-  void endBacklog(std::string_view name) const {
-    if (const auto plugin = find(name)) plugin->plugin_->client_->setBacklog(nullptr);
-  }
+  static void endBacklog(const PluginHandle& plugin) { plugin.plugin_->client_->setBacklog(nullptr); }
 
   /// The plugin of that name, which is woken if it must be, else the service. Errors: as find(), and of DormantPlugins::wake.
   [[nodiscard]] expected<CalleeRef> findCallee(std::string_view name) {
@@ -176,8 +174,8 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
 
   /// Errors: see IPlugin::offer.
   expected<void> offer(LoadedPlugin& owner, std::string name, const OfferedObject& object) {
-    if (auto fine = checkPluginName(name); !fine) return fine.error().within("offer");
     const ServiceRegistry::Service service(new OfferedService(&owner, std::move(name), object));
+    if (auto fine = checkPluginName(service->name()); !fine) return fine.error().within("offer");
     std::lock_guard lock(mutex_);
     if (auto open = checkOpen(); !open) return open;
     if (auto free = checkFree(service->name()); !free) return free.error().within("offer");
@@ -381,7 +379,7 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
 
   ServiceRegistry services_;
   DormantPlugins dormant_;
-  mutable std::mutex mutex_;  // guards all below; a leaf but for services_: nothing is called with it
+  mutable std::mutex mutex_;  // guards all below; a leaf but for services_ and dormant_: nothing is called with it
   std::vector<Entry> entries_;  // each after what it needs, optional needs aside
   std::chrono::milliseconds hookLimit_ = std::chrono::seconds(120);
   std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first

@@ -29,7 +29,10 @@ class OtherPlugins {
     services.offer = [](void* self, Text name, const OfferedObject* object, ErrorSink sink) {
       return guarded(sink, [&]() -> expected<void> {
         const auto manager = of(self).manager_.lock();
-        if (!manager) return Error(Errc::ShuttingDown, "offer: the plugin manager has ended");
+        if (!manager) {
+          if (object->destroy) object->destroy(object->self);
+          return Error(Errc::ShuttingDown, "offer: the plugin manager has ended");
+        }
         return manager->offer(of(self).plugin_, std::string(std::string_view(name)), *object);
       });
     };

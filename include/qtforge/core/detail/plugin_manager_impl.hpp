@@ -182,13 +182,11 @@ class PluginManager::FolderLoad {
     report_.waiting.push_back(found_[index].manifest);
     manager_.core_->letWait(
         report_.waiting.back(),
-        [weak, name, found = std::make_shared<Found>(std::move(found_[index])), path = from_[index]](const auto& backlog) -> expected<void> {
+        [weak, found = std::make_shared<Found>(std::move(found_[index])), path = from_[index]](const auto& backlog) -> expected<void> {
           const auto core = weak.lock();
           if (!core) return Error(Errc::ShuttingDown, "the plugin manager has ended");
           auto done = bringUp(*core, *found, path, backlog);
-          core->endBacklog(name);
-          if (done) return {};
-          detail::pluginLogger().error(done.error().message());
+          if (!done) detail::pluginLogger().error(done.error().message());
           return done;
         },
         [weak, name] {
@@ -202,8 +200,10 @@ class PluginManager::FolderLoad {
                                 const std::shared_ptr<detail::Backlog>& backlog) {
     const auto plugin = PluginManager::load(core, found, path, {.backlog = backlog});
     if (!plugin) return plugin.error().within("cannot activate '" + path.string() + "'");
-    if (auto done = (*plugin)->initialize(); !done) return done;
-    return (*plugin)->activate();
+    auto done = (*plugin)->initialize();
+    if (done) done = (*plugin)->activate();
+    detail::ManagerCore::endBacklog(*plugin);
+    return done;
   }
 
   void load(std::size_t index) {

@@ -38,6 +38,7 @@ struct PluginServices {
   /// Finds a plugin or service that implements `wanted`; one reference to `callee` goes to the caller.
   std::int32_t (*find)(void* others, Text name, const InterfaceInfo* wanted, Callee** callee, Implementation* out,
                        ErrorSink sink) = nullptr;
+  /// Takes the object over, also where it fails.
   std::int32_t (*offer)(void* others, Text name, const OfferedObject* object, ErrorSink sink) = nullptr;
   /// Waits for who calls it. Nothing if it is not offered.
   void (*withdraw)(void* others, Text name) = nullptr;
