@@ -57,7 +57,7 @@ class DormantPlugins {
       else pluginLogger().error("plugin '" + plugin->name + "': activation: " + trigger.error().message());
     }
     std::lock_guard lock(mutex_);
-    if (plugin->stage == Stage::Dormant) plugin->triggers = std::move(triggers);  // else it needs them no more
+    if (plugin->stage != Stage::Gone) plugin->triggers = std::move(triggers);  // else it needs them no more
   }
 
   [[nodiscard]] bool contains(std::string_view name) const {
