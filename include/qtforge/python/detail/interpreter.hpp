@@ -9,6 +9,7 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 class ConfigurationStore;  // core/detail/configuration_store.hpp
+struct PluginServices;     // core/detail/plugin_services.hpp
 }
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
