@@ -42,14 +42,21 @@ class OpenFiles {
     std::erase(ids_, Id{device, inode});
   }
 
+  /// For what belongs to a library that stays mapped, and must stay too.
+  void keep(void* forever) {
+    std::lock_guard lock(mutex_);
+    kept_.push_back(forever);
+  }
+
   /// From here on nothing is unmapped: the process ends, and code of plugins may still be on somebody's stack.
   void keepMapped() noexcept { keep_.store(true); }
   [[nodiscard]] bool keptMapped() const noexcept { return keep_.load(); }
 
  private:
   using Id = std::pair<dev_t, ino_t>;
-  std::mutex mutex_;  // guards ids_
+  std::mutex mutex_;  // guards both of the next
   std::vector<Id> ids_;
+  std::vector<void*> kept_;
   std::atomic<bool> keep_{false};
 };
 
@@ -97,8 +104,9 @@ class Library : public Lease {
     forget();
     // What still runs in the library (static destructors, threads it forgot) speaks as the host.
     if (const auto* host = findRoot()) __atomic_store_n(&root_.client, host->client, __ATOMIC_RELEASE);
-    if (OpenFiles::instance().keptMapped()) return;
+    if (OpenFiles::instance().keptMapped()) return stay();
     if (isInsideCallback()) {  // maybe one of the plugin's: its code is on this stack
+      stay();
       tellKept("its plugin was unloaded from inside a handler or timer");
       return;
     }
@@ -131,7 +139,7 @@ class Library : public Lease {
       std::atomic<std::uintptr_t> timer{0};
     };
     const auto* host = findRoot();
-    if (!host || OpenFiles::instance().keptMapped()) return;
+    if (!host || OpenFiles::instance().keptMapped()) return stay();
     auto* closing = new Closing{this, host->runtime};
     const Callback close{closing,
                          [](void* self) {
@@ -141,23 +149,31 @@ class Library : public Lease {
                            if (c.library) std::exchange(c.library, nullptr)->close();
                            c.runtime->stopTimer(timer);
                          },
-                         [](void* self) { delete static_cast<Closing*>(self); }};
+                         [](void* self) {
+                           const std::unique_ptr<Closing> ended(static_cast<Closing*>(self));
+                           if (ended->library) ended->library->stay();  // the process ends: all stays mapped
+                         }};
     constexpr std::int64_t second = 1'000'000'000;
     if (const auto timer = host->runtime->startTimer(host->client, second, true, close))
       closing->timer.store(timer, std::memory_order_release);
     else
-      delete closing;  // the process ends: all stays mapped
+      close.destroy(closing);
   }
 
-  // Frees the library and this, or leaks both: code that stays mapped may use its root and lease at any time.
+  // Code that stays mapped may use its root and lease at any time.
+  void stay() { OpenFiles::instance().keep(this); }
+
+  // Frees the library and this, or keeps both.
   void close() {
-    if (OpenFiles::instance().keptMapped()) return;
+    if (OpenFiles::instance().keptMapped()) return stay();
     ::dlclose(handle_);
-    if (isMapped())
+    if (isMapped()) {
+      stay();
       tellKept("dlclose did not unmap it: it has thread_local objects with destructors, unique symbols, a thread, or "
                "somebody else opened it");
-    else
+    } else {
       delete this;
+    }
   }
 
   void tellKept(const std::string& reason) const {
