@@ -77,10 +77,14 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       return endedError();
     }
     if (backlog && subscription->delivery == DeliveryMode::Queued) {
-      // Who does not see it yet has published to the backlog by then; the mailbox keeps what has come to both.
+      // Who does not see it yet has published to the backlog by then. Who does, and has too, has by the second time put the
+      // message into the mailbox, which keeps what has come to both once.
+      auto& records = ThreadRecords::instance();
       const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-      ThreadRecords::instance().synchronize(ThreadRecords::mine(), soon);
-      addMissing(first, backlog->matching(subscription->pattern));
+      records.synchronize(ThreadRecords::mine(), soon);
+      const auto before = backlog->matching(subscription->pattern);
+      records.synchronize(ThreadRecords::mine(), soon);
+      addMissing(first, before);
     }
     subscription->start(std::move(first));
     return subscription;

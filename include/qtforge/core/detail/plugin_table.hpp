@@ -47,7 +47,7 @@ struct PluginHost {
 
 /// In a plugin: takes over what the host gives, which may be older than the plugin.
 inline void takeHost(const PluginHost& host) noexcept {
-  ownLease() = host.lease;
+  ownLease().store(host.lease, std::memory_order_release);
   const auto has = [&](std::size_t end) { return host.size >= end; };
   ownConfiguration() = has(offsetof(PluginHost, configuration) + sizeof(host.configuration)) ? host.configuration
                                                                                             : ConfigurationSource();

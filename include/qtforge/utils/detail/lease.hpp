@@ -19,16 +19,18 @@ struct Lease {
   }
 };
 
-// Set by a plugin's entry to the lease on its own library; null elsewhere.
-inline Lease*& ownLease() noexcept {
-  static Lease* lease = nullptr;
+// Set by a plugin's entry to the lease on its own library; null elsewhere. Atomic, since code of a plugin that is gone may
+// still run in a library that is loaded again.
+inline std::atomic<Lease*>& ownLease() noexcept {
+  static std::atomic<Lease*> lease{nullptr};
   return lease;
 }
 
 /// Another share of the lease on the calling binary; null where there is none.
 inline Lease* retainOwnLease() noexcept {
-  if (ownLease()) ownLease()->retain();
-  return ownLease();
+  auto* lease = ownLease().load(std::memory_order_acquire);
+  if (lease) lease->retain();
+  return lease;
 }
 
 /// Holds a share of the lease on the calling binary.
