@@ -354,7 +354,7 @@ BOOST_AUTO_TEST_CASE(a_call_that_waits_for_a_lane_is_told_when_the_lane_ends) {
   }));
   busy.wait();
   const auto call = [&] {
-    return lane.call("step", [](const python::Gil&) { return expected<void>(); }, std::chrono::minutes(1));
+    return lane.call([](const python::Gil&) { return expected<void>(); }, std::chrono::minutes(1));
   };
   auto waits = std::async(std::launch::async, [&] {
     calling.count_down();  // nothing tells that it waits; if it came too late, it would be told the same
@@ -403,6 +403,7 @@ class Slow(qtforge.core.IPlugin):
   const auto plugin = manager.loadPlugin(folder / "slow").value();
   const auto late = plugin->initialize();
   BOOST_TEST((late.error() == Errc::TimedOut));
+  BOOST_TEST(late.error().message().starts_with("plugin 'slow': initialize: lane "), late.error().message());
   BOOST_TEST(test::contains(late.error().message(), "did not answer within 500 ms; the call goes on there"));
   BOOST_TEST((plugin->state() == PluginState::Error));
   BOOST_TEST(MessageBus::instance().publish("slow.go", 1).value().receivers() == 1u);

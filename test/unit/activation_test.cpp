@@ -209,6 +209,38 @@ BOOST_AUTO_TEST_CASE(messages_that_woke_a_plugin_for_nothing_are_told_of) {
   setLogSinks({});
 }
 
+BOOST_FIXTURE_TEST_CASE(what_finds_no_place_among_the_messages_that_wait_is_counted_and_told, WithFolder) {
+  constexpr int places = 65'536, more = 3;
+  std::mutex mutex;
+  std::vector<std::string> told;
+  setLogSinks({[&](const LogRecord& record) {
+    std::lock_guard lock(mutex);
+    if (record.level == LogLevel::Error) told.emplace_back(record.message);
+  }});
+  plugin("slow", R"("onTopic:wake.slow")");
+  std::promise<void> published;
+  std::vector<int> heard;
+  loader->steps["slow"] = [&](Plugin& self) {
+    published.get_future().wait();
+    return self.subscribe("wake.slow", [&](int value) { heard.push_back(value); });
+  };
+  load();
+  auto& bus = MessageBus::instance();
+  for (int i = 0; i < places + more; ++i) bus.publish("wake.slow", i).value();
+  published.set_value();
+  BOOST_TEST(soon([&] { return loaded() == "slow.Active"; }));
+  bus.publish("wake.slow", -1).value();
+  BOOST_REQUIRE(bus.drain().has_value());
+  BOOST_REQUIRE(heard.size() == std::size_t{places} + 1);
+  BOOST_TEST(heard.front() == 0);
+  BOOST_TEST(heard[places - 1] == places - 1);
+  BOOST_TEST(heard.back() == -1);
+  setLogSinks({});
+  BOOST_REQUIRE(told.size() == 2u);
+  BOOST_TEST(told[0] == "plugin 'slow' is not there yet, and 65536 messages wait for it: more are lost");
+  BOOST_TEST(told[1] == "plugin 'slow': while it was not there 3 messages were lost");
+}
+
 BOOST_FIXTURE_TEST_CASE(needs_are_loaded_with_what_needs_them, WithFolder) {
   plugin("eager", "", R"("dependencies": ["needed"])");
   plugin("needed", R"("onTopic:never")");

@@ -42,7 +42,12 @@ class Plugin : public IPlugin {
   expected<void> initialize() override { return inInitialize ? inInitialize() : expected<void>(); }
   void cleanup() override { told_.push_back("cleanup"); }
 
+  int hear(int value) noexcept { return heard += value; }
+  void hearAll(const Message&) const { ++all; }
+
   std::function<expected<void>()> inInitialize;
+  std::atomic<int> heard{0};
+  mutable std::atomic<int> all{0};
 
  private:
   std::vector<std::string>& told_;
@@ -289,6 +294,30 @@ BOOST_FIXTURE_TEST_CASE(those_begun_before_initialize_end_with_the_plugin, Loade
   BOOST_TEST(held.use_count() == 1);
 }
 
+BOOST_FIXTURE_TEST_CASE(member_functions_and_others_are_subscribed_until_they_are_taken_back, Loaded) {
+  auto& bus = MessageBus::instance();
+  std::atomic<int> others{0};
+  plugin->subscribe("services.heard", &Plugin::hear).value();  // until the unload
+  plugin->inInitialize = [&]() -> expected<void> {
+    plugin->subscribe("services.>", &Plugin::hearAll, {.delivery = DeliveryMode::Direct}).value();
+    return plugin->subscribe("services.*", [&](int value) { others += value; });
+  };
+  handle->initialize().value();
+  BOOST_TEST(bus.publish("services.heard", 2).value().receivers() == 3u);
+  bus.drain().value();
+  BOOST_TEST(plugin->heard == 2);
+  BOOST_TEST(plugin->all == 1);
+  BOOST_TEST(others == 2);
+  handle->cleanup().value();
+  BOOST_TEST(bus.publish("services.heard", 3).value().receivers() == 1u);
+  bus.drain().value();
+  BOOST_TEST(plugin->heard == 5);
+  BOOST_TEST((plugin->subscribe("services..", &Plugin::hear).error() == Errc::InvalidPattern));
+  plugin->onUnload([&] { BOOST_TEST((plugin->subscribe("services.late", &Plugin::hear).error() == Errc::PluginUnloaded)); }).value();
+  manager.unloadPlugin("mine").value();
+  BOOST_TEST(bus.publish("services.heard", 1).value().receivers() == 0u);
+}
+
 BOOST_FIXTURE_TEST_CASE(wrong_times_and_plugins_that_nobody_manages_are_refused, Loaded) {
   BOOST_TEST((plugin->every(std::chrono::nanoseconds(1), [] {}).error() == Errc::InvalidArgument));
   BOOST_TEST((plugin->later(std::chrono::nanoseconds(-1), [] {}).error() == Errc::InvalidArgument));
@@ -296,6 +325,7 @@ BOOST_FIXTURE_TEST_CASE(wrong_times_and_plugins_that_nobody_manages_are_refused,
   BOOST_TEST((alone.every(std::chrono::hours(1), [] {}).error() == Errc::PluginNotFound));
   BOOST_TEST((alone.later(std::chrono::hours(1), [] {}).error() == Errc::PluginNotFound));
   BOOST_TEST((alone.runInThread([](const StopSignal&) {}).error() == Errc::PluginNotFound));
+  BOOST_TEST((alone.subscribe("services.alone", &Plugin::hear).error() == Errc::PluginNotFound));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_thread_that_does_not_end_is_told_of_and_waited_for, Loaded) {

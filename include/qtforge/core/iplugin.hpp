@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/core/iplugin.hpp: what a plugin is, with a default for everything, and the states it goes through.
 
+#include <qtforge/communication/message_bus.hpp>
 #include <qtforge/core/configuration.hpp>
 #include <qtforge/core/detail/plugin_ledger.hpp>
 #include <qtforge/core/interface_handle.hpp>
@@ -15,6 +16,8 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI {
@@ -28,8 +31,15 @@ enum class PluginState : int { Unloaded = 0, Loaded = 1, Initialized = 2, Active
   return index < 0 || index > 4 ? "?" : names[index];
 }
 
+class IPlugin;
 class LoadedPlugin;
 namespace detail {
+
+/// The plugin as the class whose member function that is.
+template <class Plugin, class Function>
+Plugin* asOwner(Function Plugin::*, IPlugin* plugin) {
+  return static_cast<Plugin*>(plugin);
+}
 
 enum class PluginHook : std::int32_t { Initialize = 0, Activate = 1, Deactivate = 2, Cleanup = 3 };
 
@@ -131,7 +141,8 @@ class IPlugin {
   }
 
   // ---- What these begin is taken back after `cleanup` where that was since `initialize` began, else before the
-  // destructor: threads are told to end, timers stop and functions are called, the last first, threads are waited for.
+  // destructor: threads are told to end, timers and subscriptions end and functions are called, the last first, threads
+  // are waited for.
 
   /// Has `f` called then. Where it throws that is logged, and the others follow. Not called if the constructor throws.
   ///
@@ -151,6 +162,19 @@ class IPlugin {
   /// Has `f` called once, as by Timer::once. Errors: as every().
   expected<void> later(std::chrono::nanoseconds delay, std::function<void()> f) {
     return services() ? ledger_.later(delay, std::move(f)) : unmanaged("later");
+  }
+
+  /// Subscribes as MessageBus::subscribe, also a member function: `subscribe("sensor.>", &Gauge::onReading)`. To end it
+  /// earlier call that, and keep the Subscription. Errors: as there and every().
+  template <class Handler>
+  expected<void> subscribe(std::string_view pattern, Handler&& handler, const SubscribeOptions& options = {}) {
+    if (!services()) return unmanaged("subscribe");
+    using Given = std::decay_t<Handler>;
+    auto& bus = MessageBus::instance();
+    if constexpr (std::is_member_function_pointer_v<Given>)
+      return ledger_.subscribe(bus.subscribe<typename detail::FirstParameter<Given>::type>(
+          pattern, std::bind_front(handler, detail::asOwner(handler, this)), options));
+    else return ledger_.subscribe(bus.subscribe(pattern, std::forward<Handler>(handler), options));
   }
 
   /// Runs `f` in a thread of its own, which should return when its signal asks for it: that is waited for as long as it

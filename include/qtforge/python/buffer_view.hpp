@@ -3,6 +3,7 @@
 // where they cannot change.
 
 #include <qtforge/communication/buffer.hpp>
+#include <qtforge/python/detail/exporter_type.hpp>
 #include <qtforge/python/python_error.hpp>
 
 #include <new>
@@ -22,30 +23,7 @@ struct BufferExporter {
     return PyBuffer_FillInfo(view, self, data, static_cast<Py_ssize_t>(held.size()), 1, flags);
   }
 
-  static void dealloc(PyObject* self) {
-    PyTypeObject* type = Py_TYPE(self);
-    reinterpret_cast<BufferExporter*>(self)->buffer.~Buffer();
-    type->tp_free(self);
-    Py_DECREF(type);
-  }
-
-  // A borrowed reference, made at the first call; the GIL is the guard.
-  static PyTypeObject* type(const Gil&) {
-    static PyTypeObject* made = nullptr;
-    if (made) return made;
-    static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(&dealloc)},
-                                  {Py_bf_getbuffer, reinterpret_cast<void*>(&getBuffer)},
-                                  {0, nullptr}};
-    static PyType_Spec spec = {"qtforge.SharedBytes", sizeof(BufferExporter), 0,
-#if PY_VERSION_HEX >= 0x030A0000
-                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-#else
-                               Py_TPFLAGS_DEFAULT,
-#endif
-                               slots};
-    made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
-    return made;
-  }
+  static PyTypeObject* type(const Gil& gil) { return exporterType<BufferExporter>("qtforge.SharedBytes", gil); }
 };
 
 }  // namespace detail

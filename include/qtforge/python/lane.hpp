@@ -42,14 +42,12 @@ class Lane {
   /// Runs `step` on the lane, under the GIL, and waits for it; at once when already there. A GIL that the caller holds is
   /// released meanwhile.
   ///
-  /// @param what   names the step in errors
   /// @param limit  how long to wait; the step itself goes on
   /// @return what the step returned, or
   ///   - Errc::WouldDeadlock  when that lane waits, directly or through others, for the caller's
   ///   - Errc::TimedOut       when the limit passed
   ///   - Errc::ShuttingDown   when the lane has ended
-  expected<void> call(const std::string& what, std::function<expected<void>(const Gil&)> step,
-                      std::chrono::nanoseconds limit) {
+  expected<void> call(std::function<expected<void>(const Gil&)> step, std::chrono::nanoseconds limit) {
     if (here()) {
       const Gil gil;
       return step(gil);
@@ -58,8 +56,8 @@ class Lane {
       std::lock_guard lock(waitMutex());
       for (const Lane* lane = this; lane; lane = lane->waitingFor_)
         if (lane == current_)
-          return Error(Errc::WouldDeadlock, what + ": lane \"" + name_ + "\" waits for lane \"" + current_->name_ +
-                                                "\", which would wait for it");
+          return Error(Errc::WouldDeadlock,
+                       "lane \"" + name_ + "\" waits for lane \"" + current_->name_ + "\", which would wait for it");
       current_->waitingFor_ = this;
     }
     auto promise = std::make_shared<std::promise<expected<void>>>();
@@ -76,13 +74,13 @@ class Lane {
       current_->waitingFor_ = nullptr;
     }
     if (status != std::future_status::ready)
-      return Error(Errc::TimedOut, what + ": lane \"" + name_ + "\" did not answer within " +
+      return Error(Errc::TimedOut, "lane \"" + name_ + "\" did not answer within " +
                                        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) +
                                        " ms; the call goes on there");
     try {
       return done.get();
     } catch (const std::future_error&) {
-      return Error(Errc::ShuttingDown, what + ": lane \"" + name_ + "\" has ended");
+      return Error(Errc::ShuttingDown, "lane \"" + name_ + "\" has ended");
     }
   }
 

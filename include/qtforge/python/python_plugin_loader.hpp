@@ -51,7 +51,7 @@ class PythonPluginLoader final : public IPluginLoader {
                                                      : &interpreter->sharedLane();
     auto texts = std::make_shared<detail::PluginTexts>();
     auto done = context->lane->call(
-        "load", [=, path = *entry](const Gil& gil) { return make(*context, *texts, manifest, path, gil); },
+        [=, path = *entry](const Gil& gil) { return make(*context, *texts, manifest, path, gil); },
         load.hookLimit);
     if (!done && done.error() == Errc::TimedOut && !context->decide(detail::PluginContext::Making::Abandoned)) done = {};
     if (!done) return done.error();

@@ -1,6 +1,7 @@
 #pragma once
-// qtforge/core/detail/plugin_ledger.hpp: what is taken back from a plugin in C++: functions, timers, threads, its store.
+// qtforge/core/detail/plugin_ledger.hpp: what is taken back from a plugin in C++: functions, timers, subscriptions, threads, its store.
 
+#include <qtforge/communication/subscription.hpp>
 #include <qtforge/core/detail/plugin_thread.hpp>
 #include <qtforge/core/store.hpp>
 #include <qtforge/utils/log.hpp>
@@ -17,7 +18,7 @@
 namespace qtforge::inline QTFORGE_ABI::detail {
 
 /// What is added after beginInitialize() is taken back by endCleanup(), the rest by end(): the threads are told to end,
-/// timers are stopped and functions called, the newest first, then the threads are waited for. After end() nothing is
+/// timers and subscriptions end and functions are called, the newest first, then the threads are waited for. After end() nothing is
 /// added: Errc::PluginUnloaded.
 /// @par Thread safety  any thread; nothing is called with its lock.
 class PluginLedger {
@@ -33,16 +34,21 @@ class PluginLedger {
 
   expected<void> every(std::chrono::nanoseconds interval, std::function<void()> f) {
     const auto key = add("every");
-    return key ? keep(*key, Timer::every(interval, std::move(f))) : expected<void>(key.error());
+    return key ? keep(*key, &Entry::timer, Timer::every(interval, std::move(f))) : expected<void>(key.error());
   }
 
   expected<void> later(std::chrono::nanoseconds delay, std::function<void()> f) {
     const auto key = add("later");
     if (!key) return key.error();
-    return keep(*key, Timer::once(delay, [this, key = *key, f = std::move(f)] {
+    return keep(*key, &Entry::timer, Timer::once(delay, [this, key = *key, f = std::move(f)] {
                   const auto mine = extract(key);  // stopped once the call is over
                   f();
                 }));
+  }
+
+  expected<void> subscribe(expected<Subscription> made) {
+    const auto key = add("subscribe");
+    return key ? keep(*key, &Entry::subscription, std::move(made)) : expected<void>(key.error());
   }
 
   expected<void> runInThread(std::function<void(StopSignal)> f, Logger log) {
@@ -110,7 +116,8 @@ class PluginLedger {
   struct Entry {
     bool initialized = false;  // begun since beginInitialize()
     std::function<void()> takeBack;  // or
-    Timer timer;
+    Timer timer;                     // or
+    Subscription subscription;
   };
   struct Thread {
     PluginThread thread;
@@ -127,18 +134,19 @@ class PluginLedger {
   expected<std::uint64_t> add(const char* what, std::function<void()> f = {}) {
     std::lock_guard lock(mutex_);
     if (ended_) return isEnded(what);
-    entries_.try_emplace(++last_, Entry{initialized_, std::move(f), {}});
+    entries_.try_emplace(++last_, Entry{initialized_, std::move(f), {}, {}});
     return last_;
   }
 
-  expected<void> keep(std::uint64_t key, expected<Timer> timer) {
-    if (!timer) {
+  template <class T>
+  expected<void> keep(std::uint64_t key, T Entry::*place, expected<T> made) {
+    if (!made) {
       (void)extract(key);
-      return timer.error();
+      return made.error();
     }
     std::lock_guard lock(mutex_);
     // Else it has called, or was taken back, meanwhile.
-    if (const auto entry = entries_.find(key); entry != entries_.end()) entry->second.timer = std::move(*timer);
+    if (const auto entry = entries_.find(key); entry != entries_.end()) entry->second.*place = std::move(*made);
     return {};
   }
 
@@ -163,6 +171,7 @@ class PluginLedger {
     for (; !entries.empty(); entries.pop_back()) {
       auto& last = entries.back();
       last.timer.stop();
+      last.subscription.unsubscribe();
       if (last.takeBack) call(last.takeBack, log);
     }
     for (const auto& [thread, _] : threads)

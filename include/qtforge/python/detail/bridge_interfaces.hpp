@@ -171,14 +171,13 @@ inline PyObject* bridgePluginInvoke(std::uint64_t number, PyObject* name, PyObje
     return call->outcome();
   }
   const auto done = side.context->lane->call(
-      callee->label() + ": " + std::string(*method) + "()",
       [call, context = side.context](const Gil& held) -> expected<void> {
         const PluginScope scope(context.get());
         call->run(held);
         return {};
       },
       methodLimit);
-  return done ? call->outcome() : raise(done.error(), gil);
+  return done ? call->outcome() : raise(done.error().within(callee->label() + ": " + std::string(*method) + "()"), gil);
 }
 
 /// Calls the method of a C++ plugin with a tuple of arguments.

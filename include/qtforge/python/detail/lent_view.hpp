@@ -2,7 +2,7 @@
 // qtforge/python/detail/lent_view.hpp: numbers of somebody else as a read-only memoryview, for the time of a call.
 
 #include <qtforge/core/detail/interface_info.hpp>
-#include <qtforge/python/ref.hpp>
+#include <qtforge/python/detail/exporter_type.hpp>
 
 #include <cstddef>
 
@@ -41,31 +41,6 @@ struct LentNumbers {
     return 0;
   }
   static void releaseBuffer(PyObject* self, Py_buffer*) { --reinterpret_cast<LentNumbers*>(self)->views; }
-
-  static void dealloc(PyObject* self) {
-    PyTypeObject* type = Py_TYPE(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-  }
-
-  // A borrowed reference, made at the first call; the GIL is the guard.
-  static PyTypeObject* type(const Gil&) {
-    static PyTypeObject* made = nullptr;
-    if (made) return made;
-    static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(&dealloc)},
-                                  {Py_bf_getbuffer, reinterpret_cast<void*>(&getBuffer)},
-                                  {Py_bf_releasebuffer, reinterpret_cast<void*>(&releaseBuffer)},
-                                  {0, nullptr}};
-    static PyType_Spec spec = {"qtforge.LentNumbers", sizeof(LentNumbers), 0,
-#if PY_VERSION_HEX >= 0x030A0000
-                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-#else
-                               Py_TPFLAGS_DEFAULT,
-#endif
-                               slots};
-    made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
-    return made;
-  }
 };
 
 /// A memoryview over somebody's numbers.
@@ -73,7 +48,7 @@ class LentView {
  public:
   /// Null inside, with a Python error set, on failure.
   LentView(const qtforge::detail::TypeInfo& element, const void* data, std::size_t size, const Gil& gil) {
-    PyTypeObject* type = LentNumbers::type(gil);
+    PyTypeObject* type = exporterType<LentNumbers>("qtforge.LentNumbers", gil);
     owner_ = Ref::steal(type ? type->tp_alloc(type, 0) : nullptr);
     if (!owner_) return;
     static double nothing = 0;

@@ -189,7 +189,7 @@ class PythonImplementation final : public ErasedImplementation {
       shared->result = SharedRef(std::move(returned));
       return {};
     };
-    const auto done = context_->lane->call("on_lane", step, methodLimit);
+    const auto done = context_->lane->call(step, methodLimit);
     if (!done) return done.error();
     return Ref::borrow(shared->result.get());
   }

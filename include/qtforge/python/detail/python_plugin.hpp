@@ -56,7 +56,7 @@ inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   }
   plugin.object = SharedRef();
   const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
-  if (!gone) return takePythonError("unload", gil);
+  if (!gone) return takePythonError("raised", gil);
   PyGC_Collect();  // bound methods and frames of the plugin tie its objects into cycles
   const Ref kept = Ref::steal(watch ? PyObject_CallMethod(watch.get(), "report", nullptr) : nullptr);
   if (kept && PyList_GET_SIZE(kept.get()) > 0) tellWhatIsKept(plugin, SharedRef(std::move(watch)));
@@ -78,9 +78,9 @@ class PythonPlugin final : public IPlugin {
       implementations_.clear();
     }
     Interpreter::find()->removePlugin(*context_);
-    auto done = context_->lane->call("unload", [context = context_](const Gil& gil) { return forgetPlugin(*context, gil); },
+    auto done = context_->lane->call([context = context_](const Gil& gil) { return forgetPlugin(*context, gil); },
                                      std::chrono::seconds(5));
-    if (!done) Logger("qtforge.python").warning("plugin '" + context_->name + "': " + done.error().message());
+    if (!done) Logger("qtforge.python").warning("plugin '" + context_->name + "': unload: " + done.error().message());
   }
 
   std::string name() const override { return texts_.name; }
@@ -96,13 +96,13 @@ class PythonPlugin final : public IPlugin {
   expected<void> deactivate() override { return hook("deactivate", PluginState::Initialized); }
   void cleanup() override {
     auto done = hook("cleanup", PluginState::Loaded);
-    auto taken = onLane("cleanup", [](PyObject* plugin, const Gil& gil) { return tellAuthor("end_cleanup", plugin, gil); });
+    auto taken = onLane([](PyObject* plugin, const Gil& gil) { return tellAuthor("end_cleanup", plugin, gil); });
     if (done && !taken) done = taken;
     if (!done) throw Exception(done.error());
   }
 
   expected<void> onConfigChanged(const Configuration& before, const Configuration& after) override {
-    return onLane("on_config_changed", [before, after](PyObject* plugin, const Gil& gil) -> expected<void> {
+    return onLane([before, after](PyObject* plugin, const Gil& gil) -> expected<void> {
       const Ref old = objectToPython(before.values(), gil), now = objectToPython(after.values(), gil);
       if (!old || !now) return takePythonError("its settings", gil);
       return judge(Ref::steal(orStay([&] {
@@ -113,7 +113,7 @@ class PythonPlugin final : public IPlugin {
 
   bool isCompatible(std::string_view pluginApi) const override {
     auto fits = std::make_shared<bool>(false);  // the step may outlive this call
-    auto done = onLane("is_compatible", [fits, api = std::string(pluginApi)](PyObject* plugin, const Gil& gil) -> expected<void> {
+    auto done = onLane([fits, api = std::string(pluginApi)](PyObject* plugin, const Gil& gil) -> expected<void> {
       const Ref answer = Ref::steal(PyObject_CallMethod(plugin, "is_compatible", "s", api.c_str()));
       const int truth = answer ? PyObject_IsTrue(answer.get()) : -1;
       if (truth < 0) return takePythonError("is_compatible", gil);
@@ -126,9 +126,8 @@ class PythonPlugin final : public IPlugin {
 
  private:
   template <class F>
-  expected<void> onLane(const char* what, F step) const {
+  expected<void> onLane(F step) const {
     return context_->lane->call(
-        "plugin '" + context_->name + "': " + what,
         [context = context_, step = std::move(step)](const Gil& gil) {
           const PluginScope scope(context.get());
           return step(context->object.get(), gil);
@@ -142,7 +141,7 @@ class PythonPlugin final : public IPlugin {
 
   // `before` and `behind` are functions of qtforge._author; may be null.
   expected<void> hook(const char* method, PluginState after, const char* before = nullptr, const char* behind = nullptr) {
-    auto done = onLane(method, [=](PyObject* plugin, const Gil& gil) -> expected<void> {
+    auto done = onLane([=](PyObject* plugin, const Gil& gil) -> expected<void> {
       if (before)
         if (auto told = tellAuthor(before, plugin, gil); !told) return told;
       auto called = judge(Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); })), gil);

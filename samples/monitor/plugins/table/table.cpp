@@ -49,23 +49,10 @@ class Table : public qtforge::IPlugin {
   qtforge::expected<void> initialize() override {
     // Only the newest messages are shown: an old one that finds the mailbox full may go.
     const qtforge::SubscribeOptions newestOnly{.capacity = 1000, .policy = qtforge::OverflowPolicy::DropOldest};
-    for (const char* pattern : {"system.>", "analysis.>", "alert.>"}) {
-      auto subscription =
-          bus_.subscribe(pattern, [this](const qtforge::Message& message) { take(message); }, newestOnly);
-      if (!subscription) return subscription.error();
-      subscriptions_.push_back(std::move(*subscription));
-    }
-    // How the host wants the output, said once before it activates; Direct: heard before its publish returns.
-    auto start = bus_.subscribe(
-        "monitor.start",
-        [this](const boost::json::value& wish) {
-          const auto* plain = monitor::find(&wish, "/plain");
-          plain_ = plain && plain->is_bool() && plain->get_bool();
-        },
-        {.delivery = qtforge::DeliveryMode::Direct});
-    if (!start) return start.error();
-    subscriptions_.push_back(std::move(*start));
-    return {};
+    for (const char* pattern : {"system.>", "analysis.>", "alert.>"})
+      if (auto done = subscribe(pattern, &Table::take, newestOnly); !done) return done;
+    // Direct: heard before its publish returns.
+    return subscribe("monitor.start", &Table::prepare, {.delivery = qtforge::DeliveryMode::Direct});
   }
 
   qtforge::expected<void> activate() override {
@@ -89,9 +76,13 @@ class Table : public qtforge::IPlugin {
     return {};
   }
 
-  void cleanup() override { subscriptions_.clear(); }
-
  private:
+  /// How the host wants the output, said once before it activates.
+  void prepare(const boost::json::value& wish) {
+    const auto* plain = monitor::find(&wish, "/plain");
+    plain_ = plain && plain->is_bool() && plain->get_bool();
+  }
+
   void take(const qtforge::Message& message) {
     const std::lock_guard lock(mutex_);
     if (!message.topic().starts_with("alert.")) {
@@ -134,7 +125,6 @@ class Table : public qtforge::IPlugin {
     if (!shown.latest.empty()) write(monitor::plainLine(shown) + "\n");
   }
 
-  qtforge::MessageBus& bus_ = qtforge::MessageBus::instance();
   std::atomic<bool> plain_ = false;  // the host wants lines whatever stdout is
   std::optional<Screen> screen_;     // while active in a terminal
 
@@ -143,9 +133,7 @@ class Table : public qtforge::IPlugin {
   bool lines_ = false;  // lines are being written
   std::size_t unwritten_ = 0;  // alerts since then
 
-  // Last: their ends wait for calls that use the rest.
-  std::vector<qtforge::Subscription> subscriptions_;
-  qtforge::Timer timer_;
+  qtforge::Timer timer_;  // last: its end waits for a call that uses the rest
 };
 
 }  // namespace

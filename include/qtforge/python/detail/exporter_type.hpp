@@ -1,0 +1,39 @@
+#pragma once
+// qtforge/python/detail/exporter_type.hpp: Python types of objects that do nothing but lend memory.
+
+#include <qtforge/python/ref.hpp>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+/// The type of `Exporter`, which begins with PyObject_HEAD and has getBuffer() and, if it needs one, releaseBuffer(). Its
+/// other members are destroyed with it, but constructed by who allocates it.
+///
+/// @return a borrowed reference, made at the first call; null with a Python error set on failure
+template <class Exporter>
+PyTypeObject* exporterType(const char* name, const Gil&) {
+  static PyTypeObject* made = nullptr;  // the GIL is the guard
+  if (made) return made;
+  const destructor dealloc = [](PyObject* self) {
+    PyTypeObject* type = Py_TYPE(self);
+    reinterpret_cast<Exporter*>(self)->~Exporter();
+    type->tp_free(self);
+    Py_DECREF(type);
+  };
+  PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+                         {Py_bf_getbuffer, reinterpret_cast<void*>(&Exporter::getBuffer)},
+                         {0, nullptr},
+                         {0, nullptr}};
+  if constexpr (requires { &Exporter::releaseBuffer; })
+    slots[2] = {Py_bf_releasebuffer, reinterpret_cast<void*>(&Exporter::releaseBuffer)};
+  PyType_Spec spec = {name, sizeof(Exporter), 0,
+#if PY_VERSION_HEX >= 0x030A0000
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+#else
+                      Py_TPFLAGS_DEFAULT,
+#endif
+                      slots};
+  made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return made;
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail
