@@ -97,6 +97,13 @@ def new_enough(command: str) -> bool:
     return version is not None and version[1] >= {"g++": 12, "clang++": 16}[version[0]]
 
 
+def symbolizer() -> str | None:
+    """What gives Clang's sanitizers names for addresses; its name may end in a version."""
+    compiler = os.environ.get("CXX", "").split()
+    suffix = re.search(r"clang\+\+(-\d+)?$", compiler[-1]) if compiler else None
+    return shutil.which(f"llvm-symbolizer{suffix.group(1) or ''}") if suffix else None
+
+
 def find_compiler() -> str | None:
     """The compiler to use when the default one is too old; "" for the default one."""
     if os.environ.get("CXX"):

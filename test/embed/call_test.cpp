@@ -52,7 +52,7 @@ BOOST_DESCRIBE_STRUCT(Shape, (), (name, points, note, parts))
 
 struct Celsius {
   double degrees = 0;
-  friend auto operator<=>(const Celsius&, const Celsius&) = default;
+  friend bool operator==(const Celsius&, const Celsius&) = default;
 };
 
 struct OneWay {};

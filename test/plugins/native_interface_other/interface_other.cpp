@@ -9,10 +9,10 @@ using Other = qtforge::Interface<"image.filter/1",
 class OtherPlugin : public qtforge::Implements<OtherPlugin, Other> {
  public:
   qtforge::BinaryMessage apply(qtforge::BinaryMessage image, float) { return image; }
-  int version() { return 1; }
+  int versionNumber() { return 1; }
 
   static constexpr auto methods() {
-    return std::tuple(bind<"apply">(&OtherPlugin::apply), bind<"version">(&OtherPlugin::version));
+    return std::tuple(bind<"apply">(&OtherPlugin::apply), bind<"version">(&OtherPlugin::versionNumber));
   }
 };
 

@@ -91,7 +91,8 @@ class DormantPlugins {
       pluginLogger().warning("plugin '" + plugin->name + "': of the messages that have come while it was not there, " +
                              std::to_string(lost) + " went to none of its subscriptions");
     if (const auto lost = plugin->backlog->refused())
-      pluginLogger().error("plugin '" + plugin->name + "': while it was not there " + std::to_string(lost) + " messages were lost");
+      pluginLogger().error("plugin '" + plugin->name + "': while it was not there up to " + std::to_string(lost) +
+                           " messages were lost");
     return plugin->result;
   }
 

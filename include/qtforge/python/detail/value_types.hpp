@@ -168,8 +168,7 @@ constexpr void describeMapping(ValueType& type) {
 template <class T>
 constexpr void describeNumbers(ValueType& type) {
   using Element = std::remove_cv_t<typename T::value_type>;
-  if constexpr (std::same_as<Element, std::byte>) type.element = &valueType<std::uint8_t>;
-  else type.element = &valueType<Element>;
+  type.element = &valueType<std::conditional_t<std::same_as<Element, std::byte>, std::uint8_t, Element>>;
   type.data = [](const void* value, std::size_t* size) -> const void* {
     const auto& numbers = *static_cast<const T*>(value);
     *size = numbers.size();
@@ -199,10 +198,12 @@ constexpr void describeParts(ValueType& type) {
 
 template <class T>
 constexpr void describeConversion(ValueType& type) {
+  // Named by way of T, so that Clang looks at it when T is known and describe() defined.
+  using Json = boost::mp11::mp_first<boost::mp11::mp_list<boost::json::value, T>>;
   if constexpr (GoesToPython<T>)
     type.element = &valueType<std::remove_cvref_t<decltype(PythonConversion<T>::toPython(std::declval<const T&>()))>>;
   else if constexpr (!ComesFromPython<T> && boost::json::has_value_from<T>::value)
-    type.element = &valueType<boost::json::value>;
+    type.element = &valueType<Json>;
   if constexpr (GoesToPython<T> || (!ComesFromPython<T> && boost::json::has_value_from<T>::value))
     type.lend = &Conversion<T>::lend;
   if constexpr (ComesFromPython<T>) {
@@ -210,8 +211,8 @@ constexpr void describeConversion(ValueType& type) {
     type.key = &valueType<Form>;
     type.accept = &Conversion<T>::template accept<Form>;
   } else if constexpr (!GoesToPython<T> && boost::json::has_value_to<T>::value) {
-    type.key = &valueType<boost::json::value>;
-    type.accept = &Conversion<T>::template accept<boost::json::value>;
+    type.key = &valueType<Json>;
+    type.accept = &Conversion<T>::template accept<Json>;
   }
 }
 
