@@ -61,6 +61,7 @@ class ErrorCode(enum.IntEnum):
     CONFIGURATION_INVALID = 45
     INTERFACE_MISSING = 46
     INTERFACE_MISMATCH = 47
+    INSTALL_FAILED = 48
 
 
 class Error(Exception):

@@ -64,6 +64,9 @@ class PythonIntegration;
 class PythonPluginLoader;
 class PythonExecutor;
 class PythonValue;
+struct PackageSource;
+struct PackageOptions;
+class PackageManager;
 }  // namespace python
 
 }  // namespace qtforge::inline QTFORGE_ABI

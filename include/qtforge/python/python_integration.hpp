@@ -18,6 +18,11 @@ struct PythonConfig {
   std::string virtualEnvPath;
   /// Ignores SIGPIPE where its action is the default, so that a peer that hangs up does not end the program.
   bool ignoreSigpipe = true;
+  /// Installs packages that a plugin's `python_requirements` name and the environment lacks, before the plugin is loaded,
+  /// from `packageSource`: by name only and from wheels, so that no code of theirs runs. Otherwise they are an error.
+  bool installMissing = false;
+  /// Without `indexUrl`: PyPI, whatever pip and uv are configured for.
+  PackageSource packageSource;
 
   friend bool operator==(const PythonConfig&, const PythonConfig&) = default;
 };
@@ -52,6 +57,7 @@ class PythonIntegration {
     if (auto runs = Py_IsInitialized() ? join() : start(config); !runs) return runs;
     state.started = true;
     state.config = config;
+    if (config.installMissing) detail::Interpreter::find()->installMissing(config.packageSource);
     offerPackage();
     qtforge::detail::registerExitHook();
     return {};

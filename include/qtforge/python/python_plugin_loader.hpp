@@ -4,6 +4,7 @@
 #include <qtforge/core/plugin_loader.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/package.hpp>
+#include <qtforge/python/detail/package_call.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python {
 
@@ -18,18 +19,22 @@ class PythonPluginLoader final : public IPluginLoader {
 
   /// Imports the entry point as `qtforge_plugins.<name>.<file>` and makes the object of `main_class` (without one: of
   /// `create_plugin()`, else of the only IPlugin class in it), on the plugin's lane. The folder's modules are the
-  /// plugin's own: `import helper` finds its helper.py, not a neighbour's.
+  /// plugin's own: `import helper` finds its helper.py, not a neighbour's. Before, its `python_requirements` are checked
+  /// against what it would import; see PythonConfig::installMissing.
   ///
   /// @return the plugin, or
   ///   - Errc::PythonNotInitialized
   ///   - Errc::PackageMissing      the environment has no package `qtforge` and no copy lies with the headers
   ///   - Errc::EntryPointInvalid   as resolveEntryPoint
+  ///   - Errc::ManifestInvalid     a requirement that is none
+  ///   - Errc::DependencyMissing, Errc::DependencyVersion  the requirements that are not met, all of them; Errc::InstallFailed
+  ///                               and others of PackageManager::installNamed where they are installed
   ///   - Errc::ImportFailed        the import raised: pythonType() and traceback() say more
   ///   - Errc::PluginClassMissing  no such class, or none at all
   ///   - Errc::NotAPlugin          the class or object is no qtforge.core.IPlugin
   ///   - Errc::HookFailed          the constructor, or a function that describes the plugin, raised
   ///   - Errc::TimedOut            it took longer than LoadContext::hookLimit, and goes on in its lane
-  /// @par Blocking  for the import, at most that long.
+  /// @par Blocking  for the import, at most that long, and for packages that are installed.
   [[nodiscard]] expected<std::unique_ptr<IPlugin>> load(const Manifest& manifest, const LoadContext& load) override {
     auto* interpreter = detail::Interpreter::find();
     if (!interpreter)
@@ -37,6 +42,7 @@ class PythonPluginLoader final : public IPluginLoader {
                    "there is no Python yet; call qtforge::python::PythonIntegration::initialize() before");
     const auto entry = resolveEntryPoint(manifest);
     if (!entry) return entry.error();
+    if (auto met = detail::ensureRequirements(manifest, *entry, interpreter->installsFrom()); !met) return met.error();
     auto context = std::make_shared<detail::PluginContext>();
     context->name = manifest.name;
     context->texts = textsOf(manifest);

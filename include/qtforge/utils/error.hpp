@@ -38,8 +38,8 @@ enum class Errc : int {
   NotAPlugin = 17,          ///< what was loaded does not implement IPlugin
   ImportFailed = 18,        ///< the plugin's code could not be loaded
   AbiMismatch = 19,         ///< built with other settings than the host: the message prints both
-  DependencyMissing = 20,   ///< a plugin that is needed is not there
-  DependencyVersion = 21,   ///< a plugin that is needed is there in another version
+  DependencyMissing = 20,   ///< a plugin or Python package that is needed is not there
+  DependencyVersion = 21,   ///< a plugin or Python package that is needed is there in another version
   DependencyCycle = 22,     ///< plugins that need each other: the message names the path
   DuplicatePlugin = 23,     ///< a plugin of that name is loaded already
   PluginNotFound = 24,      ///< no plugin of that name
@@ -66,6 +66,7 @@ enum class Errc : int {
   ConfigurationInvalid = 45,    ///< no such setting, or not a value for it: the message has the JSON pointer
   InterfaceMissing = 46,        ///< the plugin does not implement the interface that was asked for
   InterfaceMismatch = 47,       ///< it does, with other methods: the message names those that differ
+  InstallFailed = 48,           ///< packages could not be installed or taken away: the message says what is changed
 };
 
 namespace detail {
@@ -120,6 +121,7 @@ inline const char* errcText(Errc code) noexcept {
     case Errc::ConfigurationInvalid: return "configuration invalid";
     case Errc::InterfaceMissing: return "interface missing";
     case Errc::InterfaceMismatch: return "interface mismatch";
+    case Errc::InstallFailed: return "installation failed";
   }
   return "unknown error";
 }

@@ -3,9 +3,11 @@
 
 #include <qtforge/communication/detail/process_root.hpp>
 #include <qtforge/python/lane.hpp>
+#include <qtforge/python/package_source.hpp>
 
 #include <future>
 #include <map>
+#include <optional>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 class ConfigurationStore;  // core/detail/configuration_store.hpp
@@ -118,6 +120,17 @@ class Interpreter {
     return *lanes_.back();
   }
 
+  /// Installs, from now on, packages that plugins need and that are missing.
+  void installMissing(PackageSource source) {
+    std::lock_guard lock(mutex_);
+    installsFrom_ = std::move(source);
+  }
+  /// From where; nothing: they are not installed.
+  [[nodiscard]] std::optional<PackageSource> installsFrom() const {
+    std::lock_guard lock(mutex_);
+    return installsFrom_;
+  }
+
   /// Runs `task` on the lane of PythonExecutor::asyncCall; it takes the GIL itself. Dropped when Python has ended.
   void postCall(qtforge::detail::Task task) {
     if (ended_.load(std::memory_order_acquire)) qtforge::detail::UniqueTask dropped(task);
@@ -225,6 +238,7 @@ for stream in (sys.stdout, sys.stderr):
   mutable std::mutex mutex_;  // guards all below; a leaf
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::map<PyObject*, std::shared_ptr<PluginContext>> plugins_;
+  std::optional<PackageSource> installsFrom_;
 };
 
 /// The context of a plugin object that a manager has, or is making or unloading on this thread; else null.

@@ -1,0 +1,23 @@
+#pragma once
+// qtforge/python/package_source.hpp: where Python packages come from.
+
+#include <qtforge/utils/config.hpp>
+
+#include <string>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI::python {
+
+/// The index and folders in which packages are looked for.
+struct PackageSource {
+  /// `https://...`; empty: what pip or uv are configured for, and PyPI for what a plugin's manifest names.
+  std::string indexUrl;
+  /// Folders of wheels, which are looked at too.
+  std::vector<std::string> wheelFolders;
+  /// Takes from `wheelFolders` only; no network is used.
+  bool offline = false;
+
+  friend bool operator==(const PackageSource&, const PackageSource&) = default;
+};
+
+}  // namespace qtforge::inline QTFORGE_ABI::python
