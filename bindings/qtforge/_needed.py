@@ -31,7 +31,7 @@ def ensure(requirements: Sequence[str], folders: Sequence[str], install: Mapping
     if missing and install is not None and len(missing) == len(problems):
         from qtforge.packages import PackageManager
 
-        PackageManager(**install).install_named([str(one) for one in wanted])
+        PackageManager(**install).install_named(missing)
         problems = _requirements.unmet(wanted, sys.path, own=folders)
     if problems:
         raise Error(_told(problems), code=_code(problems))
@@ -60,6 +60,6 @@ def _told(problems: Sequence[_requirements.Problem]) -> str:
     return (
         f"plugin.json: /python_requirements: not met by '{sys.executable}':{lines}\n"
         f"Install them with: {shlex.join([sys.executable, '-m', 'pip', 'install', *names])}\n"
-        "or, in the host before the load, PackageManager::installPackages; with PythonConfig::installMissing what is missing "
-        "is installed by itself."
+        "or, before the load, by PackageManager::installPackages, in Python qtforge.packages.PackageManager().install. "
+        "Where the host says PythonConfig::installMissing, what is missing is installed by itself."
     )

@@ -31,7 +31,7 @@ class Settings:
     wheel_folders: tuple[str, ...] = ()
     offline: bool = False
     wheels_only: bool = False
-    machine: bool = True  # whether the variables and configuration files of pip and uv count
+    machine: bool = True  # whether variables and configuration files of pip and uv count, where they are not contradicted
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,18 @@ class Call:
 
     def run(self, command: Sequence[str]) -> list[str]:
         """Runs a tool in an environment without what could lead it astray. Raises as `_child.run`."""
-        env = clean_variables()
-        machine = self.settings.machine and not self.settings.offline
+        env, settings = clean_variables(), self.settings
+        configured = settings.machine and not settings.offline and not settings.index_url
         for name in [n for n in env if n.startswith(("PIP_", "UV_"))]:
-            if not machine or name.split("_", 1)[1] in _ELSEWHERE:
+            if not configured or name.split("_", 1)[1] in _ELSEWHERE:
                 del env[name]
-        if not machine:
+        if not configured:
             env.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1")
+        if settings.index_url and not settings.offline:  # which may have a password: not on a command line, that all can see
+            env.update(PIP_INDEX_URL=settings.index_url, UV_DEFAULT_INDEX=settings.index_url)
         env.update(TMPDIR=self.scratch, NO_COLOR="1", UV_PYTHON_DOWNLOADS="never")
         # A requirement of a manifest must not become the name of a file in whatever the current folder is.
-        cwd = None if self.settings.machine else self.scratch
+        cwd = None if settings.machine else self.scratch
         return run(command, what=self.what, limits=self.limits, env=env, cwd=cwd, on_line=self.on_line)
 
     def file(self, name: str, text: str) -> str:
@@ -132,7 +134,6 @@ class Pip:
     def _install(self, settings: Settings) -> list[str]:
         command = [*self._command("install"), "--no-user", "--no-warn-script-location"]
         command += ["--no-index"] if settings.offline else []
-        command += ["--index-url", settings.index_url] if settings.index_url else []
         command += [option for folder in settings.wheel_folders for option in ("--find-links", folder)]
         command += ["--only-binary", ":all:"] if settings.wheels_only else []
         return command
@@ -188,7 +189,6 @@ class Uv:
 
     def _sources(self, settings: Settings) -> list[str]:
         command = ["--offline", "--no-index"] if settings.offline else []
-        command += ["--index-url", settings.index_url] if settings.index_url else []
         command += [option for folder in settings.wheel_folders for option in ("--find-links", folder)]
         command += ["--only-binary", ":all:"] if settings.wheels_only else []
         return command
@@ -198,7 +198,7 @@ class Uv:
 
     def _dry_run(self, call: Call, more: Sequence[str]) -> list[Planned]:
         told = call.run([*self._install(call.settings), "--dry-run", *more])
-        found = [re.match(r" \+ ([\w.-]+)==(\S+)(.*)$", line) for line in told]
+        found = [re.match(r" [+~] ([\w.-]+)==(\S+)(.*)$", line) for line in told]
         return [Planned(one[1], one[2], direct=bool(one[3].strip())) for one in found if one]
 
     def plan(self, call: Call, requirements: Sequence[str]) -> list[Planned]:
@@ -234,12 +234,12 @@ class Uv:
 
 
 def choose(name: str, environment: Environment) -> Tool:
-    """The tool of that name; for "auto" uv where it is on PATH, else pip.
+    """The tool of that name; for "auto" uv where it is on PATH or in the environment, else pip.
 
     Raises:
         qtforge.Error: INSTALL_FAILED, it is not there: the message says what to do.
     """
-    uv = shutil.which("uv") if name != "pip" else None
+    uv = (shutil.which("uv") or shutil.which("uv", path=environment.scripts)) if name != "pip" else None
     if uv is not None:
         return Uv(uv, environment)
     if name == "uv":

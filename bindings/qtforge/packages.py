@@ -60,9 +60,9 @@ class PackageManager:
 
     Args:
         target: the environment's folder, or its interpreter; None for that of this process.
-        index_url: the package index; None for the one that pip or uv are configured for.
+        index_url: the package index, and the only one; None for those that pip or uv are configured for on this machine.
         wheel_folders: folders of wheels, which are looked at too.
-        offline: takes from `wheel_folders` only, and ignores the machine's configuration of pip and uv.
+        offline: takes from `wheel_folders` only. As with `index_url` the configuration of pip and uv does not count then.
         wheels_only: runs no code of a package to build it.
         tool: "uv", "pip" or "auto".
         timeout: seconds for one call.
@@ -266,8 +266,12 @@ class PackageManager:
         limits = self._limits()
         limits.check(what)
         held = self._environment.locked(what, limits) if changes else contextlib.nullcontext()
-        with held, tempfile.TemporaryDirectory(prefix="qtforge-", ignore_cleanup_errors=True) as scratch:
-            yield Call(what, settings, limits, scratch, self._tell("plan")), choose(self._tool, self._environment)
+        with held:
+            scratch = tempfile.mkdtemp(prefix="qtforge-")
+            try:
+                yield Call(what, settings, limits, scratch, self._tell("plan")), choose(self._tool, self._environment)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def _install(self, wanted: Sequence[str], settings: Settings, *, names_only: bool) -> Changes:
         with self._call("install", wanted, settings) as (call, tool):

@@ -11,6 +11,8 @@ import sys
 import textwrap
 import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -397,7 +399,7 @@ def test_a_target_that_is_no_environment_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_machine_settings_count_for_the_host_and_never_for_manifests(tool, venv, wheels, monkeypatch, tmp_path):
+def test_machine_settings_count_unless_the_host_says_offline(tool, venv, wheels, monkeypatch, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     for name in ("PIP_NO_INDEX", "UV_NO_INDEX", "UV_OFFLINE"):
@@ -410,6 +412,59 @@ def test_machine_settings_count_for_the_host_and_never_for_manifests(tool, venv,
     offline = PackageManager(venv, tool=tool, offline=True, wheel_folders=[empty])
     with pytest.raises(qtforge.Error, match="gamma"):
         offline.install(["gamma"])
+
+
+@pytest.fixture
+def index(monkeypatch, tmp_path):
+    """Makes package indexes of wheels, and gives their URLs."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    servers = []
+
+    def make(*wheels):
+        root = tmp_path / f"index{len(servers)}"
+        for one in wheels:
+            folder = root / "simple" / one.name.partition("-")[0]
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(one, folder)
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(root))))
+        threading.Thread(target=servers[-1].serve_forever).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/simple"
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Whose listing of a folder is what an index shows of a package."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("configured", ["variables", "files"])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_index_is_the_hosts(tool, configured, venv, wheels, index, monkeypatch, tmp_path):
+    machine, host = index(wheels / "delta-1.0-py3-none-any.whl"), index(wheels / "beta-1.5-py3-none-any.whl")
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    if configured == "variables":
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", machine)
+        monkeypatch.setenv("PIP_INDEX_URL", machine)
+        monkeypatch.setenv("UV_INDEX_URL", machine)
+    else:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for file, text in ((".config/pip/pip.conf", f"[global]\nindex-url = {machine}\n"),
+                           (".config/uv/uv.toml", f'index-url = "{machine}"\n')):
+            (tmp_path / file).parent.mkdir(parents=True)
+            (tmp_path / file).write_text(text)
+    own = PackageManager(venv, tool=tool, index_url=host)
+    for install in (own.install, own.install_named):
+        with pytest.raises(qtforge.Error, match="delta"):
+            install(["delta"])
+    assert PackageManager(venv, tool=tool).install(["delta"]) == [Change("delta", "", "1.0")]
+    assert own.install_named(["beta"]) == [Change("beta", "", "1.5")]
 
 
 def test_manifests_get_wheels_only(venv, wheels, tmp_path):

@@ -10,7 +10,7 @@ namespace qtforge::inline QTFORGE_ABI::python {
 
 /// The index and folders in which packages are looked for.
 struct PackageSource {
-  /// `https://...`; empty: what pip or uv are configured for, and PyPI for what a plugin's manifest names.
+  /// `https://...`, the only index then; empty: what pip or uv are configured for, and PyPI for what a manifest names.
   std::string indexUrl;
   /// Folders of wheels, which are looked at too.
   std::vector<std::string> wheelFolders;
