@@ -160,7 +160,7 @@ def _lines(child: subprocess.Popen[bytes], what: str, limits: Limits) -> Iterato
                 read = os.read(output, 65536)
                 if not read:
                     break
-                *whole, rest = (rest + read).replace(b"\r", b"\n").split(b"\n")
+                *whole, rest = (rest + read).replace(b"\r", b"\n").replace(b"\0", b"").split(b"\n")
                 yield from (line.decode(errors="replace") for line in whole)
             elif _has_ended(child):  # but something that it started still holds its output
                 ended = ended or time.monotonic()

@@ -39,7 +39,7 @@ except ImportError:
     pass
 release = sys.implementation.version
 print(json.dumps({
-    "prefix": sys.prefix, "version": platform.python_version(), "path": sys.path, "bundled_pip": bundled,
+    "prefix": sys.prefix, "virtual": sys.prefix != sys.base_prefix, "version": platform.python_version(), "path": sys.path, "bundled_pip": bundled,
     "folders": [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")], "scripts": sysconfig.get_path("scripts"),
     "markers": {
         "python_version": "%d.%d" % sys.version_info[:2], "python_full_version": platform.python_version(),
@@ -65,6 +65,8 @@ class Environment:
         folders: where it keeps packages; they need not exist yet.
         path: where it imports from.
         markers: its values for markers in requirements.
+        scripts: where it keeps programs.
+        virtual: whether it is a virtual environment, whose folders are nobody else's.
         bundled_pip: the wheel of pip that came with its Python, or "".
         own: whether this process runs in it.
 
@@ -91,6 +93,7 @@ class Environment:
         self.version: str = facts["version"]
         self.folders: list[str] = list(dict.fromkeys(map(os.path.realpath, facts["folders"])))
         self.scripts: str = os.path.realpath(facts["scripts"])
+        self.virtual: bool = facts["virtual"]
         self.bundled_pip: str = facts["bundled_pip"]
         self.markers: dict[str, str] = {**{k: str(v) for k, v in markers.default_environment().items()}, **facts["markers"]}
         self.own = os.path.realpath(self.prefix) == os.path.realpath(sys.prefix)
@@ -221,7 +224,8 @@ class Snapshot:
         self._kept[path] = copy
 
     def _scan(self) -> Iterator[tuple[str, _Mark]]:
-        for folder in (*self._environment.folders, self._environment.scripts):
+        scripts = [self._environment.scripts] if self._environment.virtual else []
+        for folder in (*self._environment.folders, *scripts):
             yield from _walk(folder)
 
     def restore(self) -> list[str]:

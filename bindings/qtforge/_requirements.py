@@ -155,15 +155,18 @@ class _Search:
         distribution = self.found.get(name)
         if distribution is None:
             return "", ""
-        home = location(distribution)
-        for module, file in _top_levels(distribution).items():
-            origin = self._origin(module)
-            if not origin or _same(origin, os.path.join(home, file)):
-                continue
-            folder = os.path.dirname(os.path.dirname(origin) if os.path.basename(origin).startswith("__init__.") else origin)
-            other = installed([folder]).get(name)
-            return (other.version, folder) if other is not None else ("", origin)
-        return distribution.version, home
+        home, tops = location(distribution), _top_levels(distribution)
+        # Others may have modules such as `tests` too: what counts is the one of its name, else all of them.
+        main = {module: file for module, file in tops.items() if utils.canonicalize_name(module) == name} or tops
+        origins = {module: self._origin(module) for module in main}
+        hidden = [o for module, o in origins.items() if o and not _same(o, os.path.join(home, main[module]))]
+        if not hidden or len(hidden) < len(main):
+            return distribution.version, home
+        folder = os.path.dirname(hidden[0])
+        if os.path.basename(hidden[0]).startswith("__init__."):
+            folder = os.path.dirname(folder)
+        other = installed([folder]).get(name)
+        return (other.version, folder) if other is not None else ("", hidden[0])
 
     def _origin(self, module: str) -> str:
         """The file that `import module` gives; "" if that cannot be said."""

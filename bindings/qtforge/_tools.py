@@ -68,6 +68,8 @@ class Call:
         env.update(TMPDIR=self.scratch, NO_COLOR="1", UV_PYTHON_DOWNLOADS="never")
         # A requirement of a manifest must not become the name of a file in whatever the current folder is.
         cwd = None if settings.machine else self.scratch
+        if not os.access(command[0], os.X_OK):
+            raise Error(f"{self.what}: '{command[0]}' is no program that may run", code=ErrorCode.INSTALL_FAILED)
         return run(command, what=self.what, limits=self.limits, env=env, cwd=cwd, on_line=self.on_line)
 
     def file(self, name: str, text: str) -> str:

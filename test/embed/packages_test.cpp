@@ -107,6 +107,7 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_is_an_error_with_its_code) {
   auto options = place.options();
   options.environment = place / "none";
   BOOST_TEST((PackageManager(options).list().error() == Errc::PythonNotFound));
+  BOOST_TEST((packages.sync(place / "none.txt").error() == Errc::FileFailed));
   options = place.options();
   options.timeout = 1ms;
   BOOST_TEST((PackageManager(options).installPackages({"beta"}).error() == Errc::TimedOut));

@@ -201,8 +201,7 @@ def test_an_install_that_fails_midway_leaves_what_was(manager, venv):
 @pytest.mark.parametrize("number", [15, 9])
 def test_a_tool_that_is_killed_midway_leaves_what_was(venv, wheels, number):
     manager = PackageManager(venv, wheel_folders=[wheels], offline=True, tool="pip")
-    manager.install(["alpha<2"])
-    before = files(venv)
+    PackageManager(venv, wheel_folders=[wheels], offline=True).install(["alpha<2"])
     # What a killed pip leaves: the old version taken away, a part of the new one, no RECORD.
     killed = textwrap.dedent(f"""
         import os, sys
@@ -229,7 +228,7 @@ def test_a_tool_that_is_killed_midway_leaves_what_was(venv, wheels, number):
 
 
 def test_what_cannot_be_put_back_is_told(venv, wheels):
-    manager = PackageManager(venv, wheel_folders=[wheels], offline=True, tool="pip")
+    manager = PackageManager(venv, wheel_folders=[wheels], offline=True)
     manager.install(["alpha<2"])
     (site(venv) / "other.py").write_text("mine")
 
@@ -238,28 +237,32 @@ def test_what_cannot_be_put_back_is_told(venv, wheels):
             (site(venv) / "other.py").unlink(missing_ok=True)
             raise qtforge.Error("enough")
 
-    spoiling = PackageManager(venv, wheel_folders=[wheels], offline=True, tool="pip", on_progress=spoil)
+    spoiling = PackageManager(venv, wheel_folders=[wheels], offline=True, on_progress=spoil)
     with pytest.raises(qtforge.Error, match=r"enough; .*HAS CHANGED: '.*other.py' is gone"):
         spoiling.install(["alpha==2.0"])
     assert there(manager) == {"alpha": "1.0", "beta": "1.5"}
 
 
-def test_two_threads_change_an_environment_one_after_the_other(venv, wheels):
-    failed = []
+def test_an_environment_is_changed_by_one_at_a_time(venv, wheels):
+    begun, go_on = threading.Event(), threading.Event()
 
-    def install(name):
-        try:
-            PackageManager(venv, wheel_folders=[wheels], offline=True, tool="pip").install([name])
-        except (qtforge.Error, OSError, ValueError) as error:
-            failed.append(error)
+    def wait(step, line):
+        begun.set()
+        go_on.wait(60)
 
-    threads = [threading.Thread(target=install, args=(name,)) for name in ("alpha", "delta", "beta<2")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    first = PackageManager(venv, wheel_folders=[wheels], offline=True, on_progress=wait)
+    thread = threading.Thread(target=first.install, args=(["alpha"],))
+    thread.start()
+    assert begun.wait(60)
+    try:
+        with pytest.raises(qtforge.Timeout, match="somebody else changes"):
+            PackageManager(venv, wheel_folders=[wheels], offline=True, timeout=0.3).install(["beta"])
+    finally:
+        go_on.set()
         thread.join(60)
-    assert failed == []
-    assert there(PackageManager(venv)) == {"alpha": "2.0", "beta": "1.5", "delta": "1.0"}
+    second = PackageManager(venv, wheel_folders=[wheels], offline=True)
+    assert second.install(["delta"]) == [Change("delta", "", "1.0")]
+    assert there(second) == {"alpha": "2.0", "beta": "1.5", "delta": "1.0"}
 
 
 # ---- Its end: time and cancellation ----------------------------------------------------------------------------------------
@@ -365,9 +368,10 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_could_be_an_option_is_refused_from_everybody(venv, text):
-    manager = PackageManager(venv, offline=True)
-    for refuse in (manager.install, manager.install_named, manager.check, lambda one: manager.lock(one, venv / "lock.txt")):
+def test_what_could_be_an_option_is_refused_from_everybody(text, tmp_path):
+    manager = PackageManager(offline=True)
+    lock = partial(manager.lock, file=tmp_path / "lock.txt")
+    for refuse in (manager.install, manager.install_named, manager.check, lock):
         with pytest.raises(ValueError, match="is refused: "):
             refuse(["beta", text])
     with pytest.raises(ValueError, match="is no name"):
@@ -375,9 +379,9 @@ def test_what_could_be_an_option_is_refused_from_everybody(venv, text):
 
 
 @pytest.mark.parametrize("text", FOREIGN)
-def test_manifests_may_only_name_packages(venv, text):
+def test_manifests_may_only_name_packages(text):
     with pytest.raises(ValueError, match="is refused: "):
-        PackageManager(venv, offline=True).install_named([text])
+        PackageManager(offline=True).install_named([text])
 
 
 def test_a_text_in_place_of_a_list_is_refused(venv):
@@ -455,8 +459,8 @@ def test_the_index_is_the_hosts(tool, configured, venv, wheels, index, monkeypat
         monkeypatch.setenv("UV_INDEX_URL", machine)
     else:
         monkeypatch.setenv("HOME", str(tmp_path))
-        for file, text in ((".config/pip/pip.conf", f"[global]\nindex-url = {machine}\n"),
-                           (".config/uv/uv.toml", f'index-url = "{machine}"\n')):
+        for file, text in ((".config/pip/pip.conf", f"[global]\nindex-url = {machine}\nextra-index-url = {machine}\n"),
+                           (".config/uv/uv.toml", f'index-url = "{machine}"\nextra-index-url = ["{machine}"]\n')):
             (tmp_path / file).parent.mkdir(parents=True)
             (tmp_path / file).write_text(text)
     own = PackageManager(venv, tool=tool, index_url=host)
@@ -467,17 +471,24 @@ def test_the_index_is_the_hosts(tool, configured, venv, wheels, index, monkeypat
     assert own.install_named(["beta"]) == [Change("beta", "", "1.5")]
 
 
-def test_manifests_get_wheels_only(venv, wheels, tmp_path):
-    source = tmp_path / "source"
-    (source / "evil-1.0").mkdir(parents=True)
-    (source / "evil-1.0" / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    (source / "evil-1.0" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
-    shutil.make_archive(str(source / "evil-1.0"), "gztar", source, "evil-1.0")
-    for tool in ("pip", *(["uv"] if shutil.which("uv") else [])):
-        manager = PackageManager(venv, wheel_folders=[source], offline=True, tool=tool)
-        with pytest.raises(qtforge.Error, match="evil"):
-            manager.install_named(["evil"])
-        assert not (tmp_path / "ran").exists()
+@pytest.mark.parametrize("tool", TOOLS)
+def test_manifests_get_wheels_only(tool, venv, tmp_path):
+    source = tmp_path / "source" / "evil-1.0"
+    source.mkdir(parents=True)
+    (source / "backend.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    (source / "pyproject.toml").write_text(
+        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+        "[project]\nname = 'evil'\ndynamic = ['version']\n"
+    )
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    shutil.make_archive(str(source), "gztar", source.parent, source.name)
+    manager = PackageManager(venv, wheel_folders=[source.parent], offline=True, tool=tool)
+    with pytest.raises(qtforge.Error, match="evil"):
+        manager.install_named(["evil"])
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(qtforge.Error, match="evil"):
+        manager.install(["evil"])
+    assert (tmp_path / "ran").exists()  # the host may
 
 
 def test_manifests_replace_nothing(manager):
@@ -536,6 +547,12 @@ def test_check_goes_by_what_would_be_imported(tmp_path, wheels):
     hidden, = unmet(newer, [str(second)], own=[str(tmp_path / "own")])
     assert "hidden by" in str(hidden)
     assert str(tmp_path / "own" / "beta.py") in str(hidden)
+    # But not by a module that has nothing to do with it.
+    (tmp_path / "own" / "tests.py").write_text("")
+    for name, module in (("tested", "tested.py"), ("kit", "kit_a.py")):
+        made = wheel(tmp_path, name, "1.0", files={module: "", "tests.py": ""})
+        shutil.unpack_archive(made, second, "zip")
+        assert unmet([from_manifest(name)], [str(second)], own=[str(tmp_path / "own")]) == []
     # What is imported stays, whatever the path says later.
     sys.path.insert(0, str(first))
     try:
@@ -609,11 +626,13 @@ def test_an_environment_is_made_and_used(tmp_path, wheels):
 
 
 def test_an_environment_that_is_not_finished_is_taken_away(tmp_path):
-    cancellation = Cancellation()
-    manager = PackageManager(cancellation=cancellation, on_progress=lambda *_: cancellation.cancel())
-    with pytest.raises(qtforge.Error, match="cancelled"):
-        manager.create_environment(tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+    manager = PackageManager(timeout=0.8)  # seconds: enough for its folders, not for pip
+    for there_before in (False, True):
+        with pytest.raises(qtforge.Timeout, match="not done within"):
+            manager.create_environment(tmp_path / "new")
+        assert (tmp_path / "new").exists() == there_before
+        (tmp_path / "new").mkdir(exist_ok=True)
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 # ---- In the environment of the process ----------------------------------------------------------------------------------------

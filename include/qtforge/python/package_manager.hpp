@@ -120,7 +120,7 @@ class PackageManager {
   }
 
   /// Writes what `requirements` need into `file`: exact versions with sha256. Installs nothing.
-  /// @return also Errc::PythonError: the file cannot be written, and is as it was
+  /// @return also Errc::FileFailed: the file cannot be written, and is as it was
   expected<void> lock(const std::vector<std::string>& requirements, const std::filesystem::path& file) const {
     return done("lock", {textsToJson(requirements), boost::json::string(file.string())});
   }
@@ -129,7 +129,7 @@ class PackageManager {
   enum class Others { Keep, Remove };
 
   /// Installs exactly what a file of lock() names; a file of another sha256 is refused.
-  /// @return also Errc::InvalidArgument: it is no such file; Errc::PythonError: it cannot be read
+  /// @return also Errc::InvalidArgument: it is no such file; Errc::FileFailed: it cannot be read
   expected<std::vector<PackageChange>> sync(const std::filesystem::path& file, Others others = Others::Keep) const {
     return change("sync", {boost::json::string(file.string()), others == Others::Remove});
   }

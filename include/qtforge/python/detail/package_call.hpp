@@ -27,7 +27,7 @@ inline boost::json::object sourceToJson(const PackageSource& source) {
 }
 
 /// The Python exception that is set, as an Error: a qtforge.Error with its own code and message, what is said of arguments
-/// as Errc::InvalidArgument, all else as takePythonError.
+/// as Errc::InvalidArgument, of files as Errc::FileFailed, all else as takePythonError.
 inline Error takeOwnError(const std::string& what, const Gil& gil) {
   const Ref exception = takeException(gil);
   static PyObject* type = nullptr;
@@ -40,6 +40,8 @@ inline Error takeOwnError(const std::string& what, const Gil& gil) {
   PyErr_Clear();
   if (exception && PyObject_IsInstance(exception.get(), PyExc_ValueError) == 1)
     return Error(Errc::InvalidArgument, what + ": " + textOf(exception.get(), gil));
+  if (exception && PyObject_IsInstance(exception.get(), PyExc_OSError) == 1)
+    return Error(Errc::FileFailed, what + ": " + textOf(exception.get(), gil));
   if (exception) PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
   return takePythonError(what, gil);
 }
