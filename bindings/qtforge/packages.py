@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -242,9 +243,10 @@ class PackageManager:
         try:
             run(command, what=what, limits=self._limits(), env=clean_variables(), on_line=tell)
         except BaseException as error:
-            shutil.rmtree(path, ignore_errors=True)
-            if was_there:
-                path.mkdir()
+            for made in path.iterdir() if was_there else ():
+                shutil.rmtree(made) if made.is_dir() and not made.is_symlink() else made.unlink()
+            if not was_there:
+                shutil.rmtree(path, ignore_errors=True)
             if isinstance(error, Failed):
                 raise Error(f"{what}: `python -m venv` failed:\n{error.tail()}", code=ErrorCode.INSTALL_FAILED) from None
             raise
@@ -262,7 +264,8 @@ class PackageManager:
     def _call(
         self, verb: str, names: Sequence[str], settings: Settings, *, changes: bool = True
     ) -> Iterator[tuple[Call, Tool]]:
-        what = f"{verb}({', '.join(names)}) in '{self._environment.prefix}'"
+        told = re.sub(r"(?<=//)[^/@\s]+@", "***@", ", ".join(names))  # a URL may have a password
+        what = f"{verb}({told}) in '{self._environment.prefix}'"
         limits = self._limits()
         limits.check(what)
         held = self._environment.locked(what, limits) if changes else contextlib.nullcontext()

@@ -39,7 +39,7 @@ struct PackageProgress {
 };
 
 enum class PackageTool {
-  Any,  ///< uv where it is on PATH, else pip
+  Any,  ///< uv where it is on PATH or in the environment, else pip
   Uv,
   Pip,
 };
