@@ -65,8 +65,7 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
     if (at == waiting_.end()) return;
     const auto cancelled = std::move(*at);
     waiting_.erase(at);
-    ReceivedMessages none = Error(Errc::Cancelled, "receive: cancelled");
-    cancelled->complete(none);
+    cancelled->completeWith([] { return ReceivedMessages(Error(Errc::Cancelled, "receive: cancelled")); });
   }
 
   /// As BusTable::drainSubscription, for what is to be received.
@@ -118,8 +117,7 @@ class ReceiveQueue : public std::enable_shared_from_this<ReceiveQueue> {
   static Error endedError() { return Error(Errc::ShuttingDown, "receive: the subscription has ended"); }
 
   static void end(PendingReceive& receive) {
-    ReceivedMessages none = endedError();
-    receive.complete(none);
+    receive.completeWith([] { return ReceivedMessages(endedError()); });
   }
 
   std::vector<Message> takeLocked(std::size_t most) {
