@@ -1,6 +1,10 @@
-"""`pip install .` in a fresh venv: the package works by itself once the environment that built it is gone."""
+"""The wheel that pip builds, in a fresh venv: the package works by itself once the environment that built it is gone.
+
+The wheel stays in `wheel` of the build folder, for who wants to try it.
+"""
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,15 +26,22 @@ print(qtforge.__file__)
 """
 
 
+def pip(venv, *arguments):
+    plain = {name: value for name, value in os.environ.items() if name not in ("BOOST_ROOT", "PYTHONPATH", "VIRTUAL_ENV")}
+    ran = subprocess.run([venv / "bin" / "python", "-m", "pip", *arguments, "--disable-pip-version-check"], env=plain, text=True,
+                         capture_output=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 @pytest.fixture(scope="module")
 def venv(tmp_path_factory):
     """pip builds in an isolated environment with its own Boost and removes both before it ends."""
     folder = tmp_path_factory.mktemp("pip") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    plain = {name: value for name, value in os.environ.items() if name not in ("BOOST_ROOT", "PYTHONPATH", "VIRTUAL_ENV")}
-    ran = subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", ROOT],
-                         env=plain, text=True, capture_output=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    wheels = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "wheel"
+    shutil.rmtree(wheels, ignore_errors=True)
+    pip(folder, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT)
+    pip(folder, "install", *wheels.glob("*.whl"))
     return folder
 
 

@@ -1,0 +1,181 @@
+"""Plugins that misbehave: the host says what they did, goes on, and ends; the neighbour never notices.
+
+Each case is a row of the table in docs/guides/hosts.md, by the words in its first column.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hostile_host"
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
+
+NEIGHBOUR = """
+import qtforge
+
+
+class Neighbour(qtforge.core.IPlugin):
+    def initialize(self):
+        qtforge.MessageBus.instance().respond("neighbour.question", lambda n: n + 1)
+"""
+
+# What a case's code stands in: the module's head, and methods of its class.
+HOSTILE = """
+import qtforge
+{head}
+
+
+class Hostile(qtforge.core.IPlugin):
+    def initialize(self):
+        qtforge.MessageBus.instance().subscribe("hostile.ping", self.on_ping)
+        self.begin()
+
+    def begin(self):
+        pass
+
+    def on_ping(self, message):
+        pass
+{methods}
+"""
+
+FINE = ["load: fine", "initialize: fine", "activate: fine", "drain: fine", "deactivate: fine", "unload: fine"]
+
+
+def fine_but(**others):
+    """The steps' lines, those of `others` as patterns of what follows the step's name."""
+    lines = dict(line.split(": ") for line in FINE)
+    return [f"{step}: {others.get(step, told)}" for step, told in lines.items()]
+
+
+def failing(step):
+    """Nothing is reached behind initialize when that fails."""
+    illegal = ".*in state Error.*"
+    return fine_but(initialize=step, activate=illegal, deactivate=illegal)
+
+
+CASES = {
+    "its code does not compile": dict(
+        head="def broken(:", out=["load: .*SyntaxError.*"], err=[]),
+    "its import raises, or calls sys.exit": dict(
+        head="import sys\nsys.exit(3)", out=["load: .*SystemExit.*"], err=[]),
+    "its import never returns": dict(
+        head="import threading\nthreading.Event().wait(60)", out=["load: .*did not answer within 2000 ms.*"], err=["did not end in time"]),
+    "its constructor does not call the base class's": dict(
+        methods="def __init__(self):\n    pass", out=FINE, err=[]),
+    "a hook raises, also BaseException, KeyboardInterrupt or SystemExit": dict(
+        methods="def begin(self):\n    raise KeyboardInterrupt('now')",
+        out=failing(".*initialize: raised: KeyboardInterrupt: now.*"), err=["Traceback", "raise KeyboardInterrupt"]),
+    "a hook never returns": dict(
+        methods="def begin(self):\n    import threading\n    threading.Event().wait(60)",
+        manifest={"lane": "own"},
+        out=["load: fine", "initialize: .*did not answer within 2000 ms.*"], err=[]),
+    "a handler raises": dict(
+        methods="def on_ping(self, message):\n    raise ValueError('no ping')", out=FINE, err=["ValueError: no ping"]),
+    "what it raises raises again when it is shown": dict(
+        head="class Odd(Exception):\n    def __str__(self):\n        raise RuntimeError('shy')",
+        methods="def on_ping(self, message):\n    raise Odd()", out=FINE, err=["Odd"]),
+    "it recurses without end": dict(
+        methods="def on_ping(self, message):\n    self.on_ping(message)", out=FINE, err=["RecursionError"]),
+    "it raises in __del__": dict(
+        head="class Last:\n    def __del__(self):\n        raise ValueError('last words')",
+        methods="def on_ping(self, message):\n    Last()", out=FINE, err=["last words"]),
+    "it leaves a thread running": dict(
+        methods="def begin(self):\n    import threading\n"
+                "    threading.Thread(target=self.idle, name='left', daemon=True).start()\n\n"
+                "def idle(self):\n    import time\n    time.sleep(60)",
+        out=FINE, err=["not all of it is gone.*left"]),
+    "it keeps itself alive": dict(
+        methods="def begin(self):\n    import sys\n    sys.kept_by_hostile = self", out=FINE, err=["not all of it is gone"]),
+    "it publishes what no message can hold": dict(
+        methods="def on_ping(self, message):\n    qtforge.MessageBus.instance().publish('hostile.odd', {'a': {1, 2}})",
+        out=FINE, err=[r'message\["a"\]: set does not go into JSON']),
+    "it publishes where only the library does": dict(
+        methods="def on_ping(self, message):\n    qtforge.MessageBus.instance().publish('qtforge.plugins', 1)",
+        out=FINE, err=["qtforge.plugins"]),
+    "it ends its own subscription in its handler": dict(
+        methods="def on_ping(self, message):\n    qtforge.MessageBus.instance().unsubscribe_all(self)", out=FINE, err=[]),
+    "it asks itself and waits for the answer": dict(
+        methods="def begin(self):\n    bus = qtforge.MessageBus.instance()\n"
+                "    bus.respond('hostile.self', lambda n: n)\n    bus.request('hostile.self', 1, timeout=30)",
+        out=failing(".*could answer only when this thread.*"), err=["bus.request"]),
+    "it sets a signal handler": dict(
+        methods="def begin(self):\n    import signal\n    signal.signal(signal.SIGINT, lambda *_: None)",
+        out=failing(".*main thread.*"), err=["ValueError"]),
+    "it replaces a builtin or sys.modules' entries": dict(
+        methods="def begin(self):\n    import builtins, sys\n    self.print = builtins.print\n    del builtins.print\n"
+                "    sys.modules.pop('json', None)", out=FINE, err=[]),
+    "it closes stdin and stderr": dict(
+        methods="def begin(self):\n    import os\n    os.close(0)\n    os.close(2)", out=FINE, err=[]),
+    "it changes the folder": dict(
+        methods="def begin(self):\n    import os\n    os.chdir('/')", out=FINE, err=[]),
+    "it forks, and the child goes on in its handler": dict(
+        methods="def on_ping(self, message):\n    import os\n    if os.fork() == 0:\n"
+                "        try:\n            qtforge.MessageBus.instance().publish('hostile.child', 1)\n"
+                "        except qtforge.Error:\n            os._exit(0)\n        os._exit(9)\n"
+                "    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0" if hasattr(os, "waitstatus_to_exitcode") else "",
+        out=FINE, err=[]),
+    "its hook is a coroutine function": dict(
+        methods="async def begin(self):\n    pass\n\nasync def activate(self):\n    pass",
+        out=fine_but(activate=".*coroutine function.*", deactivate=".*"), err=[]),
+    "its names are of another type": dict(
+        methods="def name(self):\n    return 5", out=["load: .*name.*"], err=[]),
+    "an atexit function of it raises": dict(
+        methods="def begin(self):\n    import atexit\n    atexit.register(lambda: 1 / 0)", out=FINE, err=["ZeroDivisionError"]),
+    "it calls os._exit": dict(
+        methods="def on_ping(self, message):\n    import os\n    os._exit(7)", code=7, out=FINE[:3], err=[]),
+    "it crashes, as by ctypes": dict(
+        methods="def on_ping(self, message):\n    import ctypes\n    ctypes.string_at(0)", code=-signal.SIGSEGV, out=FINE[:3], err=[]),
+}
+
+
+def indented(text):
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+@pytest.fixture
+def host(tmp_path):
+    def write(name, source, **more):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "main.py").write_text(source)
+        manifest = {"name": name, "version": "1.0.0", "language": "python", "entry_point": "main.py", **more}
+        (folder / "plugin.json").write_text(json.dumps(manifest))
+
+    def run(head="", methods="", manifest=None):
+        write("neighbour", NEIGHBOUR)
+        write("hostile", HOSTILE.format(head=head, methods=indented(methods)), main_class="Hostile", **{"lane": "own", **(manifest or {})})
+        # Its own folder, so that a core file or a change of it harms nobody.
+        return subprocess.run([PROGRAM, tmp_path], cwd=tmp_path, text=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+
+    return run
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_host_goes_on(case, host):
+    wanted = dict(CASES[case])
+    code, out, err = wanted.pop("code", 0), wanted.pop("out"), wanted.pop("err")
+    ran = host(**wanted)
+    told = f"{ran.returncode}\n--stdout\n{ran.stdout}\n--stderr\n{ran.stderr}"
+    assert ran.returncode == code, told
+    lines = ran.stdout.splitlines()
+    if code == 0:
+        assert lines.count("neighbour: 21") == 3 and lines[-1] == "end", told
+    steps = [line for line in lines if not line.startswith("neighbour: ") and line != "end"]
+    for line, pattern in zip(steps, out):
+        assert re.fullmatch(pattern, line), f"{line!r} is not {pattern!r}\n{told}"
+    assert len(steps) >= len(out), told
+    for pattern in err:
+        assert re.search(pattern, ran.stderr), f"{pattern!r}\n{told}"
+
+
+def test_the_table_names_each_case():
+    page = (ROOT / "docs/guides/hosts.md").read_text()
+    table = page[page.index("## Plugins that misbehave"):]
+    rows = re.findall(r"^\| ([^|]+?) \|", table[: table.index("\n## ", 5)], re.MULTILINE)
+    assert set(rows[1:]) == set(CASES)
