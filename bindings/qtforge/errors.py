@@ -5,7 +5,11 @@ Wrong arguments are TypeError and ValueError as everywhere in Python; all else t
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import enum
+import sys
+from typing import Any
 
 __all__ = ["BusError", "ConfigurationError", "Error", "ErrorCode", "PluginError", "Timeout", "TopicError", "make_error"]
 
@@ -137,17 +141,73 @@ def _class_of(code: ErrorCode) -> type[Error]:
 def make_error(code: int, message: str, python_type: str = "", traceback: str = "") -> Error:
     """Makes the exception for a failure that the library reports. Called by the host.
 
+    Where it began as a Python exception it is an instance of that type too, as far as the type can be found and be
+    combined, so that `except KeyError` catches what went through C++; of that type's own attributes it has none.
+
     Args:
         code: a number of `ErrorCode`; one that this version does not know becomes FAILED and is put into the message.
         message: what `str()` of the exception gives.
         python_type: qualified name of the exception type, where it began as one.
-        traceback: formatted traceback, likewise; shown with the exception's own from Python 3.11 on.
+        traceback: formatted traceback, likewise; shown with the exception's own.
     """
     try:
         known = ErrorCode(code)
     except ValueError:
         known, message = ErrorCode.FAILED, f"{message} (code {code})"
-    error = _class_of(known)(message, code=known, python_type=python_type, traceback=traceback)
+    error = _make(_class_of(known), message, known, python_type, traceback)
     if traceback and hasattr(error, "add_note"):
         error.add_note(traceback)
+    elif traceback:
+        error.__cause__ = _ElsewhereRaised(traceback)
     return error
+
+
+class _ElsewhereRaised(Exception):
+    """Shows a traceback of elsewhere where Python is older than notes, 3.11."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+class _Both:
+    """Put in front of an Error class and the type of a Python exception."""
+
+    def __init__(self, message: str, *, code: ErrorCode, python_type: str, traceback: str) -> None:
+        Exception.__init__(self, message)  # type: ignore[arg-type]  # the other's may want anything
+        self.code = code
+        self.python_type = python_type
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return self.message  # type: ignore[attr-defined, no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_error, (int(self.code), str(self), self.python_type, self.traceback)
+
+
+def _make(kind: type[Error], message: str, code: ErrorCode, python_type: str, traceback: str) -> Error:
+    raised = _find_type(python_type)
+    if raised is not None and not issubclass(kind, raised):
+        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
+        with contextlib.suppress(Exception):  # layouts or metaclasses that do not go together, a class that refuses
+            bases = (_Both, raised) if issubclass(raised, kind) else (_Both, kind, raised)
+            both: Any = type(kind.__name__, bases, names)
+            made: Error = both(message, code=code, python_type=python_type, traceback=traceback)
+            return made
+    return kind(message, code=code, python_type=python_type, traceback=traceback)
+
+
+def _find_type(name: str) -> type[Exception] | None:
+    """The exception type of that qualified name, if its module is there; none of those that Python treats specially."""
+    if not name:
+        return None
+    module, _, rest = name.rpartition(".")
+    while module and module not in sys.modules:
+        module, _, last = module.rpartition(".")
+        rest = f"{last}.{rest}"
+    found: object = sys.modules[module] if module else builtins
+    for part in rest.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and issubclass(found, Exception):
+        return None if issubclass(found, (StopIteration, StopAsyncIteration, SyntaxError)) else found
+    return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import re
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -68,8 +70,43 @@ def test_an_unknown_code_of_a_newer_host_becomes_FAILED():
 def test_a_python_error_of_elsewhere_keeps_type_and_traceback():
     error = make_error(29, "initialize: boom", "builtins.KeyError", "Traceback: line 3")
     assert (error.python_type, error.traceback) == ("builtins.KeyError", "Traceback: line 3")
+    assert "initialize: boom" in formatted(error)
+    assert "Traceback: line 3" in formatted(error)
     if sys.version_info >= (3, 11):
         assert error.__notes__ == ["Traceback: line 3"]
+
+
+def formatted(error):
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+class OfAProgram(Exception):
+    def __init__(self, code, other):
+        super().__init__(code)
+        self.other = other
+
+
+@pytest.mark.parametrize(
+    "kind", [KeyError, OSError, UnicodeDecodeError, json.JSONDecodeError, OfAProgram, TimeoutError, ConfigurationError]
+)
+def test_a_python_error_of_elsewhere_is_an_instance_of_its_type_too(kind):
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    error = make_error(29, "initialize: boom", name, "Traceback: line 3")
+    assert isinstance(error, kind)
+    assert isinstance(error, PluginError)
+    for one in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert isinstance(one, kind)
+        assert (str(one), one.message, one.code, one.python_type) == ("initialize: boom",) * 2 + (29, name)
+    assert "boom" in formatted(error)
+
+
+@pytest.mark.parametrize(
+    "name", ["SystemExit", "KeyboardInterrupt", "StopIteration", "SyntaxError", "print", "no.such.Type", "os.nothing"]
+)
+def test_what_python_treats_specially_or_is_not_there_stays_a_plain_error(name):
+    error = make_error(29, "initialize: boom", name, "Traceback: line 3")
+    assert type(error) is PluginError
+    assert error.python_type == name
 
 
 @pytest.mark.parametrize("kind", [Error, BusError, TopicError, Timeout, PluginError])

@@ -63,6 +63,12 @@ def test_what_a_native_method_throws_is_a_qtforge_Error(native):
     with pytest.raises(qtforge.Error, match="thrown") as thrown:
         native.fail("throw")
     assert thrown.value.code is ErrorCode.HANDLER_FAILED
+    assert "fail(): std::runtime_error: thrown" in str(thrown.value)
+    with pytest.raises(qtforge.Error, match="int, which is no std::exception"):
+        native.fail("number")
+    with pytest.raises(qtforge.Error) as nested:
+        native.fail("nested")
+    assert "std::runtime_error: no picture; caused by std::system_error: open: No such file" in str(nested.value)
     with pytest.raises(qtforge.Error, match="returned") as returned:
         native.fail("error")
     assert returned.value.code is ErrorCode.LIMIT_EXCEEDED

@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(what_a_method_throws_or_returns_as_error_is_the_callers_err
   BOOST_TEST(all.call<"fail">("").value() == 1);
   const auto thrown = all.call<"fail">("throw");
   BOOST_TEST((thrown.error() == Errc::HandlerFailed));
-  BOOST_TEST(thrown.error().message() == "plugin 'InterfacePlugin': fail(): thrown");
+  BOOST_TEST(thrown.error().message() == "plugin 'InterfacePlugin': fail(): std::runtime_error: thrown");
   BOOST_TEST((all.call<"fail">("number").error() == Errc::HandlerFailed));
   const auto returned = all.lock()->call<"fail">("error");
   BOOST_TEST((returned.error() == Errc::LimitExceeded));

@@ -185,7 +185,7 @@ BOOST_AUTO_TEST_CASE(a_throwing_handler_stays_subscribed_and_is_reported_with_it
   m.runHandlers();
   BOOST_TEST(calls == 2);
   BOOST_TEST(failing.stats().failed == 2u);
-  BOOST_TEST(report.at("message").as_string() == "out of paper");
+  BOOST_TEST(report.at("message").as_string() == "std::runtime_error: out of paper");
   BOOST_TEST(report.at("topic").as_string() == "a");
 }
 

@@ -265,7 +265,7 @@ BOOST_AUTO_TEST_CASE(a_constructor_that_throws_leaves_nothing_behind) {
     const auto loaded = manager.loadPlugin(test::fixture("failing"));
     BOOST_REQUIRE(!loaded);
     BOOST_TEST((loaded.error() == Errc::HookFailed));
-    BOOST_TEST(contains(loaded.error().message(), "plugin 'Failing': constructor: thrown by constructor"));
+    BOOST_TEST(contains(loaded.error().message(), "plugin 'Failing': constructor: std::runtime_error: thrown by constructor"));
     BOOST_TEST(!mapped(test::library("failing")));
   }
   BOOST_TEST(manager.loadPlugin(test::fixture("failing")).has_value());

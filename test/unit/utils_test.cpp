@@ -5,9 +5,14 @@
 #include <qtforge/utils/timer.hpp>
 
 #include <boost/test/unit_test.hpp>
+#include <boost/throw_exception.hpp>
 
+#include <cerrno>
 #include <latch>
+#include <new>
 #include <numeric>
+#include <stdexcept>
+#include <system_error>
 
 using namespace qtforge;
 
@@ -36,6 +41,72 @@ BOOST_AUTO_TEST_CASE(value_of_an_error_throws_it) {
     return s;
   };
   BOOST_TEST(text().value() == "a text is a value");
+}
+
+namespace {
+
+/// What is thrown by `f`, as an error at the edge of a binary.
+template <class F>
+Error caught(F&& f) {
+  Error error;
+  detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
+    f();
+    return {};
+  });
+  return error;
+}
+
+template <class T>
+struct Named : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+struct Odd {};
+
+template <class Inner, class Outer>
+void throwBecause(Inner inner, Outer outer) {
+  try {
+    inner();
+  } catch (...) {
+    std::throw_with_nested(outer);
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(what_is_thrown_is_told_with_its_type_and_its_causes) {
+  BOOST_TEST(caught([] { throw std::runtime_error("broken"); }).message() == "std::runtime_error: broken");
+  BOOST_TEST(caught([] { throw std::bad_alloc(); }).message() == "std::bad_alloc");
+  BOOST_TEST(caught([] { throw 42; }).message() == "int, which is no std::exception");
+  BOOST_TEST(caught([] { throw Named<std::string>("x"); }).message().find("Named<std::basic_string<char") != std::string::npos);
+  BOOST_TEST(caught([] { boost::throw_exception(std::range_error("far")); }).message() == "std::range_error: far");
+  const auto disk = [] { throw std::system_error(ENOSPC, std::generic_category(), "write"); };
+  const auto nested = caught([&] {
+    throwBecause([&] { throwBecause(disk, std::runtime_error("save")); }, std::logic_error("close"));
+  });
+  BOOST_TEST((nested == Errc::HandlerFailed));
+  BOOST_TEST(nested.message() == "std::logic_error: close; caused by std::runtime_error: save; caused by "
+                                 "std::system_error: write: No space left on device");
+  BOOST_TEST(nested.report() == nested.message());
+  BOOST_TEST(caught([&] { throwBecause([] { throw Odd(); }, std::logic_error("odd")); }).message().ends_with(
+      "Odd, which is no std::exception"));
+  BOOST_TEST(caught([&] { throwBecause(disk, Odd()); }).message().find("Odd, which is no std::exception; caused by "
+             "std::system_error") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_error_that_is_thrown_stays_itself_and_a_cause_from_python_keeps_type_and_traceback) {
+  const Error python(Errc::PythonError, "f(): KeyError: 'x'", "KeyError", "Traceback: line 3");
+  const auto itself = caught([&] { throw Exception(python); });
+  BOOST_TEST((itself == Errc::PythonError));
+  BOOST_TEST(itself.message() == python.message());
+  BOOST_TEST(itself.report() == "f(): KeyError: 'x'\nTraceback: line 3");
+  const auto nested = caught([&] { throwBecause([&] { throw Exception(python); }, std::runtime_error("no picture")); });
+  BOOST_TEST((nested == Errc::HandlerFailed));
+  BOOST_TEST(nested.message() == "std::runtime_error: no picture; caused by f(): KeyError: 'x'");
+  BOOST_TEST(nested.pythonType() == "KeyError");
+  BOOST_TEST(nested.traceback() == "Traceback: line 3");
+  const auto timed = caught([&] { throwBecause([&] { throw Exception(python); }, Exception(Error(Errc::TimedOut, "late"))); });
+  BOOST_TEST((timed == Errc::TimedOut));
+  BOOST_TEST(timed.message() == "late; caused by f(): KeyError: 'x'");
 }
 
 BOOST_AUTO_TEST_CASE(the_log_filters_by_level_and_names_who_speaks) {

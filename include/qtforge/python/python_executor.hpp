@@ -32,7 +32,8 @@ class PythonExecutor {
 
   /// Runs `code` as a module's body.
   ///
-  /// @param filename  names the code in tracebacks
+  /// @param filename  names the code in tracebacks; the default is numbered. Their source lines are kept of the last 1000
+  ///                  texts that were executed
   /// @return nothing, or
   ///   - Errc::PythonError           it raised or has a syntax error: pythonType() and traceback() say more
   ///   - Errc::InvalidArgument       it has a NUL byte

@@ -172,6 +172,12 @@ class Error {
   /// Traceback as Python prints it, causes included; empty for other errors.
   [[nodiscard]] std::string traceback() const { return content_ ? content_->traceback : std::string(); }
 
+  /// All of it in one text, as the log has it: the message and, in the lines below it, the traceback.
+  [[nodiscard]] std::string report() const {
+    if (!content_ || content_->traceback.empty()) return message();
+    return content_->message + '\n' + content_->traceback;
+  }
+
   /// The same error with `where` and a colon in front of its message.
   [[nodiscard]] Error within(std::string_view where) const {
     if (!content_) return *this;

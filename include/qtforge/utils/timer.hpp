@@ -63,10 +63,8 @@ class Timer {
     static void run(void* self) {
       try {
         static_cast<Tick*>(self)->call();
-      } catch (const std::exception& e) {
-        Logger("qtforge.timer").error(std::string("a timer's function threw: ") + e.what());
       } catch (...) {
-        Logger("qtforge.timer").error("a timer's function threw something that is no std::exception");
+        Logger("qtforge.timer").error("a timer's function threw: " + detail::caughtError().report());
       }
     }
     static void destroy(void* self) { delete static_cast<Tick*>(self); }

@@ -6,7 +6,9 @@
 
 #include <boost/json/monotonic_resource.hpp>
 
+#include <cerrno>
 #include <stdexcept>
+#include <system_error>
 
 namespace json = boost::json;
 
@@ -14,6 +16,14 @@ class Titled {
  public:
   qtforge::expected<std::string> title() const noexcept { return std::string("blur"); }
 };
+
+[[noreturn]] void throwNested() {
+  try {
+    throw std::system_error(ENOENT, std::generic_category(), "open");
+  } catch (...) {
+    std::throw_with_nested(std::runtime_error("no picture"));
+  }
+}
 
 class InterfacePlugin : public qtforge::Implements<InterfacePlugin, fixture_interfaces::ImageFilter, fixture_interfaces::Everything>, public Titled {
  public:
@@ -44,6 +54,7 @@ class InterfacePlugin : public qtforge::Implements<InterfacePlugin, fixture_inte
   qtforge::expected<int> fail(const std::string& reason) {
     if (reason == "throw") throw std::runtime_error("thrown");
     if (reason == "number") throw 5;
+    if (reason == "nested") throwNested();
     if (reason == "error") return qtforge::Error(qtforge::Errc::LimitExceeded, "returned");
     return 1;
   }

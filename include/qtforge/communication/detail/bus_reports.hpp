@@ -17,9 +17,7 @@ inline void BusCore::publishInternal(std::string_view topic, boost::json::value 
 }
 
 inline void BusCore::handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) {
-  auto text = subscription.describe() + ": its handler failed on \"" + std::string(topic) + "\": " + error.message();
-  if (const auto traceback = error.traceback(); !traceback.empty()) text += "\n" + traceback;
-  log_(4, text);
+  log_(4, subscription.describe() + ": its handler failed on \"" + std::string(topic) + "\": " + error.report());
   if (isReservedTopic(topic)) return;  // no report of a failing report
   publishInternal("qtforge.errors", {{"plugin", subscription.client().name()},
                                      {"pattern", subscription.pattern},

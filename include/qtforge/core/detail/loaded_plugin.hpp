@@ -231,9 +231,8 @@ inline void LoadedPlugin::destroy() {
 
 inline void LoadedPlugin::tell(const Event& event) const {
   if (event.error.code() == Errc::Ok) return detail::tellOfPlugin(name_, event.what);
-  const auto message = event.error.message(), traceback = event.error.traceback();
-  detail::pluginLogger().error(traceback.empty() ? message : message + '\n' + traceback);
-  detail::tellOfPlugin(name_, event.what, message, traceback);
+  detail::pluginLogger().error(event.error.report());
+  detail::tellOfPlugin(name_, event.what, event.error.message(), event.error.traceback());
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI

@@ -19,8 +19,8 @@ struct Guarded<function> {
       return orStay([&] { return function(args...); });
     } catch (const std::bad_alloc&) {
       PyErr_NoMemory();
-    } catch (const std::exception& e) {
-      PyErr_SetString(PyExc_RuntimeError, e.what());
+    } catch (const std::exception&) {
+      PyErr_SetString(PyExc_RuntimeError, qtforge::detail::caughtError().message().c_str());
     }
     return nullptr;
   }

@@ -34,12 +34,8 @@ class PythonTimer : public std::enable_shared_from_this<PythonTimer> {
   void call(const Gil& gil) {
     const PluginScope scope(plugin_.get());
     const Ref result = Ref::steal(orStay([&] { return PyObject_CallNoArgs(function_.get()); }));
-    if (!result) Logger(plugin_->name).error("in a timer: " + describe(takePythonError("its function", gil)));
+    if (!result) Logger(plugin_->name).error("in a timer: " + takePythonError("its function", gil).report());
     else if (PyCoro_CheckExact(result.get())) refuseCoroutine(result.get());
-  }
-
-  static std::string describe(const Error& error) {
-    return error.message() + (error.traceback().empty() ? "" : "\n" + error.traceback());
   }
 
   void refuseCoroutine(PyObject* coroutine) {

@@ -2,6 +2,7 @@
 // qtforge/python/detail/executor.hpp: namespaces, code and calls for PythonExecutor, behind its table.
 
 #include <qtforge/python/detail/bridge_bus.hpp>
+#include <qtforge/python/detail/executed_source.hpp>
 #include <qtforge/python/detail/found_names.hpp>
 #include <qtforge/python/detail/python_invoke.hpp>
 #include <qtforge/python/detail/python_table.hpp>
@@ -130,9 +131,11 @@ struct ExecutorFunctions {
   }
 
   static expected<Ref> run(void* executor, const char* what, Text code, Text filename, int start, const Gil& gil) {
-    const std::string source{std::string_view(code)}, name{std::string_view(filename)};
+    const std::string source{std::string_view(code)};
     if (source.find('\0') != std::string::npos)
       return Error(Errc::InvalidArgument, std::string(what) + ": the code has a NUL byte");
+    const auto name = start == Py_file_input ? ExecutedSources::instance().add(filename, source, gil)
+                                             : std::string(std::string_view(filename));
     const Ref compiled = Ref::steal(Py_CompileString(source.c_str(), name.c_str(), start));
     auto* globals = Held::of(executor);
     Ref done = Ref::steal(compiled ? orStay([&] { return PyEval_EvalCode(compiled.get(), globals, globals); }) : nullptr);

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/utils/detail/abi.hpp: plain data that crosses between binaries: a task, an executor, an error sink.
 
+#include <qtforge/utils/detail/caught_error.hpp>
 #include <qtforge/utils/detail/lease.hpp>
 #include <qtforge/utils/detail/task_memory.hpp>
 #include <qtforge/utils/error.hpp>
@@ -43,19 +44,6 @@ inline ErrorSink sinkInto(Error& error) noexcept {
                                                std::string(std::string_view(type)),
                                                std::string(std::string_view(traceback)));
           }};
-}
-
-/// The exception that is being handled, as an Error.
-inline Error caughtError() noexcept {
-  try {
-    throw;
-  } catch (const Exception& e) {
-    return e.error();
-  } catch (const std::exception& e) {
-    return Error(Errc::HandlerFailed, e.what());
-  } catch (...) {
-    return Error(Errc::HandlerFailed, "an exception that is no std::exception");
-  }
 }
 
 /// Of several failures the first is told. @return false
