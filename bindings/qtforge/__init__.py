@@ -4,7 +4,7 @@
 talks to that application; in plain Python it is its own host.
 """
 
-from qtforge import communication, core, errors, logger, plugin, utils
+from qtforge import _hosting, communication, core, errors, logger, plugin, utils
 from qtforge._author import subscribe
 from qtforge._interfaces import on_lane
 from qtforge._qtforge import __version__
@@ -43,3 +43,5 @@ __all__ = [
     "subscribe",
     "utils",
 ]
+
+_hosting.install()

@@ -79,18 +79,6 @@ const python::Bridge& liveBridge() {
   return *live;
 }
 
-void log(int level, bp::object logger, bp::object message, bp::object file, unsigned line) {
-  if (isForkedChild()) return PySys_FormatStderr("%S: %S\n", logger.ptr(), message.ptr());
-  call([&] { return table->log(level, logger.ptr(), message.ptr(), file.ptr(), line); });
-}
-
-int logLevel() { return isForkedChild() ? infoLevel : orStay([] { return table->logLevel(); }); }
-void setLogLevel(int level) { liveBridge().setLogLevel(level); }
-
-bp::object pluginState(bp::object plugin) {
-  return call([&, &live = liveBridge()] { return live.pluginState(plugin.ptr()); });
-}
-
 /// A member that older hosts do not have.
 template <class Function>
 Function later(const python::Bridge& live, Function python::Bridge::* member) {
@@ -106,6 +94,56 @@ Function needed(const python::Bridge& live, Function python::Bridge::* member, c
   raise(failed, ("this host was built with an older qtforge, whose plugins have no " + std::string(what) +
                  "; build it anew").c_str());
   throw bp::error_already_set();
+}
+
+void log(int level, bp::object logger, bp::object message, bp::object file, unsigned line) {
+  if (isForkedChild()) return PySys_FormatStderr("%S: %S\n", logger.ptr(), message.ptr());
+  call([&] { return table->log(level, logger.ptr(), message.ptr(), file.ptr(), line); });
+}
+
+void logOfLogging(int level, bp::object logger, bp::object message, bp::object file, unsigned line) {
+  const auto tell = isForkedChild() ? nullptr : later(*table, &python::Bridge::logOfLogging);
+  if (!tell) return log(level, logger, message, file, line);
+  call([&] { return tell(level, logger.ptr(), message.ptr(), file.ptr(), line); });
+}
+
+int logLevel() { return isForkedChild() ? infoLevel : orStay([] { return table->logLevel(); }); }
+void setLogLevel(int level) { liveBridge().setLogLevel(level); }
+
+bool ownsPython() {
+  const auto owns = isForkedChild() ? nullptr : later(*table, &python::Bridge::ownsPython);
+  return owns && owns();
+}
+
+bool debugMode() {
+  const auto mode = isForkedChild() ? nullptr : later(*table, &python::Bridge::debugMode);
+  return mode && mode();
+}
+
+/// @return whether the host has one
+bool setDebugMode(bool enabled) {
+  const auto set = later(liveBridge(), &python::Bridge::setDebugMode);
+  if (set) set(enabled);
+  return set;
+}
+
+void followLog(bp::object function) {
+  const auto follow = later(liveBridge(), &python::Bridge::followLog);
+  if (follow) call([&] { return follow(function.ptr()); });
+}
+
+bp::object logSubscribe(bp::object function, int level) {
+  const auto subscribe = needed(liveBridge(), &python::Bridge::logSubscribe, "log to be seen");
+  return call([&] { return subscribe(function.ptr(), level); });
+}
+
+bp::object logUnsubscribe(std::uint64_t subscription) {
+  const auto unsubscribe = needed(liveBridge(), &python::Bridge::logUnsubscribe, "log to be seen");
+  return call([&] { return unsubscribe(subscription); });
+}
+
+bp::object pluginState(bp::object plugin) {
+  return call([&, &live = liveBridge()] { return live.pluginState(plugin.ptr()); });
 }
 
 bp::object pluginDescription(bp::object plugin) {
@@ -226,8 +264,15 @@ void defineFunctions() {
   const bp::docstring_options plain(true, false, false);
   const auto arg = [](const char* name) { return bp::arg(name); };
   bp::def("log", log, (arg("level"), arg("logger"), arg("message"), arg("file"), arg("line")));
+  bp::def("log_of_logging", logOfLogging, (arg("level"), arg("logger"), arg("message"), arg("file"), arg("line")));
   bp::def("log_level", logLevel);
   bp::def("set_log_level", setLogLevel, (arg("level")));
+  bp::def("log_subscribe", logSubscribe, (arg("function"), arg("level")));
+  bp::def("log_unsubscribe", logUnsubscribe, (arg("subscription")));
+  bp::def("follow_log", followLog, (arg("function")));
+  bp::def("owns_python", ownsPython);
+  bp::def("debug_mode", debugMode);
+  bp::def("set_debug_mode", setDebugMode, (arg("enabled")));
   bp::def("plugin_state", pluginState, (arg("plugin")));
   bp::def("plugin_description", pluginDescription, (arg("plugin")));
   bp::def("plugin_load", pluginLoad, (arg("path")));

@@ -18,6 +18,13 @@ inline void enableLatencyStats(bool enabled) { detail::latencyEnabled().store(en
 inline void setLogLevel(LogLevel level) { detail::processRoot().log().setLevel(level); }
 [[nodiscard]] inline LogLevel logLevel() { return detail::processRoot().log().level(); }
 
+/// Debug mode, for finding out what plugins do: the log from LogLevel::Debug on, with how long each hook and handler took,
+/// and, where the library has started Python, asyncio's debug mode for the loops that are made from then on. Its end gives
+/// the level of before back. `qtforge.set_debug_mode` in Python is the same mode.
+///
+/// @par Thread safety  any thread. Does not wait for the GIL.
+inline void setDebugMode(bool enabled) { detail::processRoot().log().setDebugMode(enabled); }
+
 /// Replaces all sinks, the default one (stderr) included; none: nothing is written.
 inline void setLogSinks(std::vector<LogSink> sinks) { detail::processRoot().log().setSinks(std::move(sinks)); }
 

@@ -4,11 +4,14 @@
 #include <qtforge/fwd.hpp>
 #include <qtforge/utils/timer.hpp>
 
+#include <boost/json/value.hpp>
 #include <boost/test/unit_test.hpp>
 #include <boost/throw_exception.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <latch>
+#include <mutex>
 #include <new>
 #include <numeric>
 #include <stdexcept>
@@ -107,6 +110,42 @@ BOOST_AUTO_TEST_CASE(an_error_that_is_thrown_stays_itself_and_a_cause_from_pytho
   const auto timed = caught([&] { throwBecause([&] { throw Exception(python); }, Exception(Error(Errc::TimedOut, "late"))); });
   BOOST_TEST((timed == Errc::TimedOut));
   BOOST_TEST(timed.message() == "late; caused by f(): KeyError: 'x'");
+}
+
+BOOST_AUTO_TEST_CASE(debug_mode_lowers_the_level_and_times_handlers_until_it_ends) {
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  setLogSinks({[&](const LogRecord& record) {
+    const std::lock_guard lock(mutex);
+    lines.emplace_back(record.message);
+  }});
+  const auto timed = [&] {
+    lines.clear();
+    const auto& bus = MessageBus::instance();
+    for (const auto delivery : {DeliveryMode::Queued, DeliveryMode::Direct}) {
+      const auto subscription = bus.subscribe("timed.topic", [](const boost::json::value&) {}, {.delivery = delivery}).value();
+      bus.publish("timed.topic", 1);
+      BOOST_TEST(bus.drain().has_value());
+    }
+    return std::count_if(lines.begin(), lines.end(), [](const std::string& line) {
+      return line.starts_with("subscription \"timed.topic\" of host: its handler took ") &&
+             line.ends_with(" ms on \"timed.topic\"");
+    });
+  };
+  setLogLevel(LogLevel::Error);
+  setDebugMode(true);
+  setDebugMode(true);
+  BOOST_TEST((logLevel() == LogLevel::Debug));
+  BOOST_TEST(timed() == 2);
+  setDebugMode(false);
+  BOOST_TEST((logLevel() == LogLevel::Error));
+  setLogLevel(LogLevel::Trace);
+  BOOST_TEST(timed() == 0);
+  setDebugMode(true);
+  BOOST_TEST((logLevel() == LogLevel::Trace));
+  setDebugMode(false);
+  setLogLevel(LogLevel::Info);
+  setLogSinks({});
 }
 
 BOOST_AUTO_TEST_CASE(the_log_filters_by_level_and_names_who_speaks) {

@@ -142,6 +142,24 @@ struct Bridge {
   /// @param arguments  tuple  @param named  dict. @return its result; what it raises is raised
   PyObject* (*pluginInvoke)(std::uint64_t found, PyObject* name, PyObject* function, PyObject* arguments, PyObject* named,
                             int onLane);
+
+  /// Whether the library started this Python and so may change what is global in it: hooks, warnings, the root logger.
+  int (*ownsPython)();
+  /// As qtforge::setDebugMode.
+  void (*setDebugMode)(int enabled);
+  int (*debugMode)();
+  /// Has `function` called without arguments, on a lane, after each change of the log's level or of debug mode; in place
+  /// of the one before. @return None
+  PyObject* (*followLog)(PyObject* function);
+  /// As log, of what the standard logging has already.
+  PyObject* (*logOfLogging)(int level, PyObject* logger, PyObject* message, PyObject* file, unsigned line);
+  /// Has `function` called, on the lane of the plugin that calls, with level (int), logger, message, file (str), line
+  /// (int), time (float, seconds since 1970) and whether it came by logOfLogging (bool) of what is logged from that level
+  /// on, until it ends or the plugin does.
+  /// @return int: the subscription's number
+  PyObject* (*logSubscribe)(PyObject* function, int level);
+  /// No call begins any more. @return bool: whether there was one
+  PyObject* (*logUnsubscribe)(std::uint64_t subscription);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

@@ -195,6 +195,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   // Reports, to the log and as messages below `qtforge.`. See bus_reports.hpp.
   void publishInternal(std::string_view topic, boost::json::value payload);
   void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) override;
+  void handlerTook(const SubscriptionCore& subscription, std::string_view topic, std::chrono::nanoseconds time) override;
   void mismatch(const SubscriptionCore& subscription, const Error& error) override;
   void overflow(const SubscriptionCore& subscription) override;
   void unanswered(const SubscriptionCore& subscription, const Message& request) override;

@@ -28,6 +28,10 @@ inline void BusCore::handlerFailed(const SubscriptionCore& subscription, std::st
                                      {"traceback", error.traceback()}});
 }
 
+inline void BusCore::handlerTook(const SubscriptionCore& subscription, std::string_view topic, std::chrono::nanoseconds time) {
+  log_(1, subscription.describe() + ": its handler took " + shownDuration(time) + " on \"" + std::string(topic) + '"');
+}
+
 inline void BusCore::mismatch(const SubscriptionCore& subscription, const Error& error) {
   log_(3, subscription.describe() + ": " + error.message() + "; counted, not logged again");
 }

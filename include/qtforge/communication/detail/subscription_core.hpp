@@ -6,6 +6,7 @@
 #include <qtforge/communication/detail/handler_calls.hpp>
 #include <qtforge/communication/detail/latency.hpp>
 #include <qtforge/communication/detail/turn.hpp>
+#include <qtforge/utils/detail/timing.hpp>
 
 #include <optional>
 #include <thread>
@@ -18,6 +19,7 @@ class SubscriptionCore;
 struct BusReports {
   virtual ~BusReports() = default;
   virtual void handlerFailed(const SubscriptionCore& subscription, std::string_view topic, const Error& error) = 0;
+  virtual void handlerTook(const SubscriptionCore& subscription, std::string_view topic, std::chrono::nanoseconds time) = 0;
   virtual void mismatch(const SubscriptionCore& subscription, const Error& error) = 0;
   virtual void overflow(const SubscriptionCore& subscription) = 0;
   /// A responder had the request, and will not handle it.
@@ -267,23 +269,37 @@ class SubscriptionCore : private Deferred {
 
   [[gnu::always_inline]] void handle(Arrival& arrival, std::uint64_t thread) {
     Error error;
-    const auto code = static_cast<Errc>(calls_.table().call(calls_.self(), &arrival, sinkInto(error)));
+    const bool timed = timingEnabled().load(std::memory_order_relaxed);
+    const auto code = static_cast<Errc>(timed ? callTimed(arrival, sinkInto(error))
+                                              : calls_.table().call(calls_.self(), &arrival, sinkInto(error)));
     if (code != Errc::PayloadMismatch) delivered.add(1, thread);
     if (code != Errc::Ok) [[unlikely]]
       failedWith(code, arrival, error);
   }
 
+  [[gnu::cold, gnu::noinline]] std::int32_t callTimed(Arrival& arrival, ErrorSink sink) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto code = calls_.table().call(calls_.self(), &arrival, sink);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    tellUnlocked([&] { reports_->handlerTook(*this, arrival.topic, took); });
+    return code;
+  }
+
   [[gnu::cold, gnu::noinline]] void failedWith(Errc code, const Arrival& arrival, const Error& error) {
     const bool mismatch = code == Errc::PayloadMismatch;
     if (mismatch && mismatched.fetch_add(1, std::memory_order_relaxed) > 0) return;
-    // Log sinks and receivers of reports are anybody's code.
-    void* held = calls_.table().letGo ? calls_.table().letGo() : nullptr;
-    if (mismatch) {
-      reports_->mismatch(*this, error);
-    } else {
+    tellUnlocked([&] {
+      if (mismatch) return reports_->mismatch(*this, error);
       failed.fetch_add(1, std::memory_order_relaxed);
       reports_->handlerFailed(*this, arrival.topic, error);
-    }
+    });
+  }
+
+  // Log sinks and receivers of reports are anybody's code: they are called without what the handler holds.
+  template <class Tell>
+  void tellUnlocked(Tell&& tell) {
+    void* held = calls_.table().letGo ? calls_.table().letGo() : nullptr;
+    tell();
     if (held) calls_.table().takeBack(held);
   }
 

@@ -27,6 +27,8 @@ class HookWatch {
   HookWatch(const HookWatch&) = delete;
   HookWatch& operator=(const HookWatch&) = delete;
 
+  [[nodiscard]] std::chrono::steady_clock::time_point begin() const noexcept { return begin_; }
+
   /// @return nothing, or Errc::TimedOut
   [[nodiscard]] expected<void> inTime() const {
     const auto took = std::chrono::steady_clock::now() - begin_;

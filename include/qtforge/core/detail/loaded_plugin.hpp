@@ -200,6 +200,10 @@ inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
   const auto failed = detail::guarded(detail::sinkInto(error), [&] {
     return detail::PluginLife::run(*plugin_, static_cast<detail::PluginHook>(hook));
   });
+  if (detail::timingEnabled().load(std::memory_order_relaxed)) {
+    const auto took = std::chrono::steady_clock::now() - watch.begin();
+    detail::pluginLogger().debug(label_ + ": " + std::string(toString(hook)) + " took " + detail::shownDuration(took));
+  }
   if (hook == LifecycleHook::Cleanup) detail::endInitialized(*client_);
   if (failed == 0) return watch.inTime();
   auto reason = error.message();

@@ -66,7 +66,14 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgeOffer>::call,
                                 &Guarded<&bridgeWithdraw>::call,
                                 &Guarded<&bridgePluginLoadAs>::call,
-                                &Guarded<&bridgePluginInvoke>::call};
+                                &Guarded<&bridgePluginInvoke>::call,
+                                &bridgeOwnsPython,
+                                &bridgeSetDebugMode,
+                                &bridgeDebugMode,
+                                &Guarded<&bridgeFollowLog>::call,
+                                &Guarded<&bridgeLogOfLogging>::call,
+                                &Guarded<&bridgeLogSubscribe>::call,
+                                &Guarded<&bridgeLogUnsubscribe>::call};
   return table;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// qtforge/python/detail/bridge_plugins.hpp: the log and the plugin manager for Python.
+// qtforge/python/detail/bridge_plugins.hpp: the plugin manager for Python.
 
 #include <qtforge/core/plugin_manager.hpp>
+#include <qtforge/python/detail/bridge_log.hpp>
 #include <qtforge/python/detail/bridge_timers.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
@@ -123,26 +124,6 @@ inline PyObject* bridgePluginInfo(std::uint64_t plugin) {
                        handle->version().c_str(), "description", handle->description().c_str(), "author",
                        handle->author().c_str(), "state", static_cast<int>(handle->state()), "object",
                        object ? object : Py_None);
-}
-
-inline PyObject* bridgeLog(int level, PyObject* logger, PyObject* message, PyObject* file, unsigned line) {
-  const Gil gil{GilHeld()};
-  const auto name = textArgument(logger, "logger"), text = textArgument(message, "message"),
-             path = textArgument(file, "file");
-  if (!name || !text || !path) return nullptr;
-  auto plugin = Interpreter::find()->pluginOfModule(*name);
-  if (auto* context = PluginScope::current(); !plugin && context) plugin = context->shared_from_this();
-  const std::string speaker = plugin ? plugin->name : std::string(*name);
-  {
-    const GilRelease released;  // a sink may wait
-    root().log->write(nullptr, level, std::string_view(speaker), *text, *path, line);
-  }
-  Py_RETURN_NONE;
-}
-
-inline int bridgeLogLevel() { return static_cast<int>(qtforge::detail::processRoot().log().level()); }
-inline void bridgeSetLogLevel(int level) {
-  qtforge::detail::processRoot().log().setLevel(static_cast<LogLevel>(std::clamp(level, 0, 5)));
 }
 
 inline PyObject* bridgeShutdown() {

@@ -34,14 +34,19 @@ class PythonTimer : public std::enable_shared_from_this<PythonTimer> {
   void call(const Gil& gil) {
     const PluginScope scope(plugin_.get());
     const Ref result = Ref::steal(orStay([&] { return PyObject_CallNoArgs(function_.get()); }));
-    if (!result) Logger(plugin_->name).error("in a timer: " + takePythonError("its function", gil).report());
+    if (!result) log("in a timer: " + takePythonError("its function", gil).report());
     else if (PyCoro_CheckExact(result.get())) refuseCoroutine(result.get());
   }
 
   void refuseCoroutine(PyObject* coroutine) {
     const Ref closed = Ref::steal(PyObject_CallMethod(coroutine, "close", nullptr));
     PyErr_Clear();
-    Logger(plugin_->name).error("in a timer: its function is a coroutine function; a plain one is expected");
+    log("in a timer: its function is a coroutine function; a plain one is expected");
+  }
+
+  void log(const std::string& text) const {
+    const GilRelease released;  // a sink may wait
+    Logger(plugin_->name).error(text);
   }
 
   const std::shared_ptr<PluginContext> plugin_;

@@ -137,6 +137,31 @@ class Interpreter {
     else laneNamed("asyncCall of executors").post(task);
   }
 
+  [[nodiscard]] bool owns() const noexcept { return role_ == Role::Owner; }
+
+  /// Has `function` called without arguments, on a lane, after each change of the log's level or of debug mode.
+  void followLog(SharedRef function) {
+    auto follower = std::make_shared<const SharedRef>(std::move(function));
+    std::lock_guard lock(mutex_);
+    logFollower_.swap(follower);
+  }
+  void tellLogChanged() {
+    std::shared_ptr<const SharedRef> follower;
+    {
+      std::lock_guard lock(mutex_);
+      follower = logFollower_;
+    }
+    if (!follower || ended_.load(std::memory_order_acquire)) return;
+    sharedLane().post(qtforge::detail::Task::of([follower = std::move(follower)] {
+      const Gil gil;
+      const Ref done = Ref::steal(orStay([&] { return PyObject_CallNoArgs(follower->get()); }));
+      if (done) return;
+      const auto report = takePythonError("following the log's level", gil).report();
+      const GilRelease released;  // a sink may wait
+      Logger("qtforge.python").error(report);
+    }));
+  }
+
   void addPlugin(const std::shared_ptr<PluginContext>& context) {
     std::lock_guard lock(mutex_);
     plugins_[context->object.get()] = context;
@@ -239,6 +264,7 @@ for stream in (sys.stdout, sys.stderr):
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::map<PyObject*, std::shared_ptr<PluginContext>> plugins_;
   std::optional<PackageSource> installsFrom_;
+  std::shared_ptr<const SharedRef> logFollower_;
 };
 
 /// The context of a plugin object that a manager has, or is making or unloading on this thread; else null.

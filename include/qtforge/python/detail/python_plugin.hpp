@@ -4,12 +4,17 @@
 #include <qtforge/core/detail/plugin_events.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/python/detail/bridge_bus.hpp>
+#include <qtforge/python/detail/log_subscription.hpp>
 #include <qtforge/python/detail/python_interface.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 /// Ends what the plugin subscribed; waits for its running handlers, the GIL released meanwhile.
 inline void endSubscriptions(const PluginContext& plugin, const Gil&) {
+  {
+    const GilRelease released;
+    LogSubscriptions::instance().endOf(plugin);
+  }
   PythonSubscriptions::end(PythonSubscriptions::instance().take(
       [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.plugin == &plugin; }));
 }
