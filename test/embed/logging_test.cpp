@@ -1,9 +1,15 @@
-// What Python code logs, warns of and fails with where nobody can be given it; the log seen from Python; debug mode.
+// What Python code logs, warns of, prints and fails with where nobody can be given it; the log seen from Python; debug mode.
 
 #include "log_box.hpp"
 
+#include <qtforge/python/python_integration.hpp>
+
+#include <set>
+
 using namespace qtforge;
+using qtforge::python::OutputLine;
 using qtforge::python::PythonExecutor;
+using qtforge::python::PythonIntegration;
 using test::contains;
 using test::LogBox;
 
@@ -61,6 +67,12 @@ class Sample(IPlugin):
             {}["key"]
         except KeyError:
             logging.exception("with a traceback")
+
+    def do_print(self):
+        print("one", end="")
+        print("-", 2)
+        sys.stderr.write("to stderr\nbegun")
+        print("gr\u00fc\u00df\ntwo lines")
 
     def do_tell(self):
         logger.info("told")
@@ -275,6 +287,50 @@ BOOST_FIXTURE_TEST_CASE(debug_mode_times_hooks_and_handlers_and_turns_asyncios_o
   BOOST_TEST(!executor.evaluate<bool>("was").value());
   setDebugMode(true);
   BOOST_TEST(test::becomesTrue(executor, "qtforge._asyncio_debug._enabled"));
+}
+
+BOOST_FIXTURE_TEST_CASE(output_is_taken_by_whole_lines_with_the_plugins_name_until_it_is_released, Lines) {
+  std::mutex mutex;
+  std::vector<std::string> taken;
+  PythonExecutor executor;
+  test::run(executor, "import sys\nbefore = sys.stdout, sys.stderr\n");
+  BOOST_REQUIRE(PythonIntegration::captureOutput([&](const OutputLine& line) {
+    BOOST_TEST(!PyGILState_Check());
+    const std::lock_guard lock(mutex);
+    taken.push_back(std::string(line.plugin) + (line.stream == OutputLine::Stream::Error ? "! " : "> ") + std::string(line.text));
+  }).has_value());
+  say("print");
+  test::run(executor, "print('of', 'nobody')\nprint('\\udc80', end='')\n");
+  const std::vector<std::string> whole{"lines> one- 2", "lines! to stderr", "lines> gr\xC3\xBC\xC3\x9F", "lines> two lines", "> of nobody"};
+  BOOST_TEST(taken == whole, boost::test_tools::per_element());
+  BOOST_REQUIRE(PythonIntegration::releaseOutput().has_value());
+  const std::set<std::string> begun(taken.begin() + static_cast<std::ptrdiff_t>(whole.size()), taken.end());
+  BOOST_TEST((begun == std::set<std::string>{"> \\udc80", "lines! begun"}));
+  BOOST_TEST(executor.evaluate<bool>("(sys.stdout, sys.stderr) == before").value());
+  BOOST_REQUIRE(PythonIntegration::releaseOutput().has_value());
+}
+
+BOOST_FIXTURE_TEST_CASE(output_goes_to_the_log_where_no_sink_is_given_and_a_sink_may_print, Lines) {
+  LogBox log;
+  BOOST_REQUIRE(PythonIntegration::captureOutput().has_value());
+  say("print");
+  const auto out = log.await("one- 2");
+  BOOST_TEST(out.logger == "lines");
+  BOOST_TEST((out.level == LogLevel::Info));
+  BOOST_TEST((log.await("to stderr").level == LogLevel::Warning));
+  PythonExecutor executor;
+  test::run(executor, "import io, sys\ndef say(): print('again', file=sys.stderr)\n");
+  int calls = 0;
+  BOOST_REQUIRE(PythonIntegration::captureOutput([&](const OutputLine& line) {
+    if (line.text != "first") return;
+    ++calls;
+    BOOST_TEST(executor.callFunction<void>("print", "from the sink", python::arg("file") = nullptr).has_value());
+    if (calls == 2) throw std::runtime_error("enough");
+  }).has_value());
+  test::run(executor, "print('first')\nprint('first')\n");
+  BOOST_TEST(calls == 2);
+  log.await("std::runtime_error: enough");
+  BOOST_REQUIRE(PythonIntegration::releaseOutput().has_value());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/python_integration.hpp: starting Python inside a C++ program.
 
+#include <qtforge/python/captured_output.hpp>
 #include <qtforge/python/detail/bridge_host.hpp>
 #include <qtforge/python/detail/environment.hpp>
 
@@ -66,7 +67,36 @@ class PythonIntegration {
   /// Whether Python runs and the library uses it.
   [[nodiscard]] static bool isInitialized() noexcept { return detail::Interpreter::find() != nullptr; }
 
+  /// Takes what Python code writes to sys.stdout and sys.stderr, by whole lines with the plugin's name; without this
+  /// print goes to the program's stdout, untouched. Again: another sink. What goes around Python's streams, as C code and
+  /// child processes do, is not taken. Lines without an end are told at Python's end.
+  ///
+  /// @param sink  empty: to the log under the plugin's name (`python` for other code), as Info, stderr as Warning
+  /// @return nothing, or
+  ///   - Errc::PythonNotInitialized
+  ///   - Errc::PythonError  Python has no streams to put in place
+  /// @par Thread safety  one thread at a time, as releaseOutput(). @par Blocking  for the GIL.
+  static expected<void> captureOutput(OutputSink sink = {}) {
+    return withPython("captureOutput", [&] { return detail::CapturedOutput::begin(std::move(sink)); });
+  }
+
+  /// Ends captureOutput(); what was begun is told. Nothing where there was none.
+  ///
+  /// @return nothing, or the errors of captureOutput
+  /// @par Blocking  for the GIL and the sink.
+  static expected<void> releaseOutput() {
+    return withPython("releaseOutput", [] { return detail::CapturedOutput::end(); });
+  }
+
  private:
+  template <class F>
+  static expected<void> withPython(const char* function, F&& f) {
+    if (!isInitialized())
+      return Error(Errc::PythonNotInitialized, std::string(function) + ": call PythonIntegration::initialize() before");
+    const GilRelease released;
+    return f();
+  }
+
   struct State {
     static State& instance() {
       static auto* state = new State();
