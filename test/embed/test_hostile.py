@@ -60,77 +60,77 @@ def failing(step):
 
 
 CASES = {
-    "its code does not compile": dict(
-        head="def broken(:", out=["load: .*SyntaxError.*"], err=[]),
-    "its import raises, or calls sys.exit": dict(
-        head="import sys\nsys.exit(3)", out=["load: .*SystemExit.*"], err=[]),
-    "its import never returns": dict(
-        head="import threading\nthreading.Event().wait(60)", out=["load: .*did not answer within 2000 ms.*"], err=["did not end in time"]),
-    "its constructor does not call the base class's": dict(
-        methods="def __init__(self):\n    pass", out=FINE, err=[]),
-    "a hook raises, also BaseException, KeyboardInterrupt or SystemExit": dict(
-        methods="def begin(self):\n    raise KeyboardInterrupt('now')",
-        out=failing(".*initialize: raised: KeyboardInterrupt: now.*"), err=["Traceback", "raise KeyboardInterrupt"]),
-    "a hook never returns": dict(
-        methods="def begin(self):\n    import threading\n    threading.Event().wait(60)",
-        manifest={"lane": "own"},
-        out=["load: fine", "initialize: .*did not answer within 2000 ms.*"], err=[]),
-    "a handler raises": dict(
-        methods="def on_ping(self, message):\n    raise ValueError('no ping')", out=FINE, err=["ValueError: no ping"]),
-    "what it raises raises again when it is shown": dict(
-        head="class Odd(Exception):\n    def __str__(self):\n        raise RuntimeError('shy')",
-        methods="def on_ping(self, message):\n    raise Odd()", out=FINE, err=["Odd"]),
-    "it recurses without end": dict(
-        methods="def on_ping(self, message):\n    self.on_ping(message)", out=FINE, err=["RecursionError"]),
-    "it raises in __del__": dict(
-        head="class Last:\n    def __del__(self):\n        raise ValueError('last words')",
-        methods="def on_ping(self, message):\n    Last()", out=FINE, err=["last words"]),
-    "it leaves a thread running": dict(
-        methods="def begin(self):\n    import threading\n"
+    "its code does not compile": {
+        "head": "def broken(:", "out": ["load: .*SyntaxError.*"], "err": []},
+    "its import raises, or calls sys.exit": {
+        "head": "import sys\nsys.exit(3)", "out": ["load: .*SystemExit.*"], "err": []},
+    "its import never returns": {
+        "head": "import threading\nthreading.Event().wait(60)", "out": ["load: .*did not answer within 2000 ms.*"], "err": ["did not end in time"]},
+    "its constructor does not call the base class's": {
+        "methods": "def __init__(self):\n    pass", "out": FINE, "err": []},
+    "a hook raises, also BaseException, KeyboardInterrupt or SystemExit": {
+        "methods": "def begin(self):\n    raise KeyboardInterrupt('now')",
+        "out": failing(".*initialize: raised: KeyboardInterrupt: now.*"), "err": ["Traceback", "raise KeyboardInterrupt"]},
+    "a hook never returns": {
+        "methods": "def begin(self):\n    import threading\n    threading.Event().wait(60)",
+        "manifest": {"lane": "own"},
+        "out": ["load: fine", "initialize: .*did not answer within 2000 ms.*"], "err": []},
+    "a handler raises": {
+        "methods": "def on_ping(self, message):\n    raise ValueError('no ping')", "out": FINE, "err": ["ValueError: no ping"]},
+    "what it raises raises again when it is shown": {
+        "head": "class Odd(Exception):\n    def __str__(self):\n        raise RuntimeError('shy')",
+        "methods": "def on_ping(self, message):\n    raise Odd()", "out": FINE, "err": ["Odd"]},
+    "it recurses without end": {
+        "methods": "def on_ping(self, message):\n    self.on_ping(message)", "out": FINE, "err": ["RecursionError"]},
+    "it raises in __del__": {
+        "head": "class Last:\n    def __del__(self):\n        raise ValueError('last words')",
+        "methods": "def on_ping(self, message):\n    Last()", "out": FINE, "err": ["last words"]},
+    "it leaves a thread running": {
+        "methods": "def begin(self):\n    import threading\n"
                 "    threading.Thread(target=self.idle, name='left', daemon=True).start()\n\n"
                 "def idle(self):\n    import time\n    time.sleep(60)",
-        out=FINE, err=["not all of it is gone.*left"]),
-    "it keeps itself alive": dict(
-        methods="def begin(self):\n    import sys\n    sys.kept_by_hostile = self", out=FINE, err=["not all of it is gone"]),
-    "it publishes what no message can hold": dict(
-        methods="def on_ping(self, message):\n    qtforge.MessageBus.instance().publish('hostile.odd', {'a': {1, 2}})",
-        out=FINE, err=[r'message\["a"\]: set does not go into JSON']),
-    "it publishes where only the library does": dict(
-        methods="def on_ping(self, message):\n    qtforge.MessageBus.instance().publish('qtforge.plugins', 1)",
-        out=FINE, err=["qtforge.plugins"]),
-    "it ends its own subscription in its handler": dict(
-        methods="def on_ping(self, message):\n    qtforge.MessageBus.instance().unsubscribe_all(self)", out=FINE, err=[]),
-    "it asks itself and waits for the answer": dict(
-        methods="def begin(self):\n    bus = qtforge.MessageBus.instance()\n"
+        "out": FINE, "err": ["not all of it is gone.*left"]},
+    "it keeps itself alive": {
+        "methods": "def begin(self):\n    import sys\n    sys.kept_by_hostile = self", "out": FINE, "err": ["not all of it is gone"]},
+    "it publishes what no message can hold": {
+        "methods": "def on_ping(self, message):\n    qtforge.MessageBus.instance().publish('hostile.odd', {'a': {1, 2}})",
+        "out": FINE, "err": [r'message\["a"\]: set does not go into JSON']},
+    "it publishes where only the library does": {
+        "methods": "def on_ping(self, message):\n    qtforge.MessageBus.instance().publish('qtforge.plugins', 1)",
+        "out": FINE, "err": ["qtforge.plugins"]},
+    "it ends its own subscription in its handler": {
+        "methods": "def on_ping(self, message):\n    qtforge.MessageBus.instance().unsubscribe_all(self)", "out": FINE, "err": []},
+    "it asks itself and waits for the answer": {
+        "methods": "def begin(self):\n    bus = qtforge.MessageBus.instance()\n"
                 "    bus.respond('hostile.self', lambda n: n)\n    bus.request('hostile.self', 1, timeout=30)",
-        out=failing(".*could answer only when this thread.*"), err=["bus.request"]),
-    "it sets a signal handler": dict(
-        methods="def begin(self):\n    import signal\n    signal.signal(signal.SIGINT, lambda *_: None)",
-        out=failing(".*main thread.*"), err=["ValueError"]),
-    "it replaces a builtin or sys.modules' entries": dict(
-        methods="def begin(self):\n    import builtins, sys\n    self.print = builtins.print\n    del builtins.print\n"
-                "    sys.modules.pop('json', None)", out=FINE, err=[]),
-    "it closes stdin and stderr": dict(
-        methods="def begin(self):\n    import os\n    os.close(0)\n    os.close(2)", out=FINE, err=[]),
-    "it changes the folder": dict(
-        methods="def begin(self):\n    import os\n    os.chdir('/')", out=FINE, err=[]),
-    "it forks, and the child goes on in its handler": dict(
-        methods="def on_ping(self, message):\n    import os\n    if os.fork() == 0:\n"
+        "out": failing(".*could answer only when this thread.*"), "err": ["bus.request"]},
+    "it sets a signal handler": {
+        "methods": "def begin(self):\n    import signal\n    signal.signal(signal.SIGINT, lambda *_: None)",
+        "out": failing(".*main thread.*"), "err": ["ValueError"]},
+    "it replaces a builtin or sys.modules' entries": {
+        "methods": "def begin(self):\n    import builtins, sys\n    self.print = builtins.print\n    del builtins.print\n"
+                "    sys.modules.pop('json', None)", "out": FINE, "err": []},
+    "it closes stdin and stderr": {
+        "methods": "def begin(self):\n    import os\n    os.close(0)\n    os.close(2)", "out": FINE, "err": []},
+    "it changes the folder": {
+        "methods": "def begin(self):\n    import os\n    os.chdir('/')", "out": FINE, "err": []},
+    "it forks, and the child goes on in its handler": {
+        "methods": "def on_ping(self, message):\n    import os\n    if os.fork() == 0:\n"
                 "        try:\n            qtforge.MessageBus.instance().publish('hostile.child', 1)\n"
                 "        except qtforge.Error:\n            os._exit(0)\n        os._exit(9)\n"
                 "    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0" if hasattr(os, "waitstatus_to_exitcode") else "",
-        out=FINE, err=[]),
-    "its hook is a coroutine function": dict(
-        methods="async def begin(self):\n    pass\n\nasync def activate(self):\n    pass",
-        out=fine_but(activate=".*coroutine function.*", deactivate=".*"), err=[]),
-    "its names are of another type": dict(
-        methods="def name(self):\n    return 5", out=["load: .*name.*"], err=[]),
-    "an atexit function of it raises": dict(
-        methods="def begin(self):\n    import atexit\n    atexit.register(lambda: 1 / 0)", out=FINE, err=["ZeroDivisionError"]),
-    "it calls os._exit": dict(
-        methods="def on_ping(self, message):\n    import os\n    os._exit(7)", code=7, out=FINE[:3], err=[]),
-    "it crashes, as by ctypes": dict(
-        methods="def on_ping(self, message):\n    import ctypes\n    ctypes.string_at(0)", code=-signal.SIGSEGV, out=FINE[:3], err=[]),
+        "out": FINE, "err": []},
+    "its hook is a coroutine function": {
+        "methods": "async def begin(self):\n    pass\n\nasync def activate(self):\n    pass",
+        "out": fine_but(activate=".*coroutine function.*", deactivate=".*"), "err": []},
+    "its names are of another type": {
+        "methods": "def name(self):\n    return 5", "out": ["load: .*name.*"], "err": []},
+    "an atexit function of it raises": {
+        "methods": "def begin(self):\n    import atexit\n    atexit.register(lambda: 1 / 0)", "out": FINE, "err": ["ZeroDivisionError"]},
+    "it calls os._exit": {
+        "methods": "def on_ping(self, message):\n    import os\n    os._exit(7)", "code": 7, "out": FINE[:3], "err": []},
+    "it crashes, as by ctypes": {
+        "methods": "def on_ping(self, message):\n    import ctypes\n    ctypes.string_at(0)", "code": -signal.SIGSEGV, "out": FINE[:3], "err": []},
 }
 
 
