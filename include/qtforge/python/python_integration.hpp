@@ -4,10 +4,14 @@
 #include <qtforge/python/captured_output.hpp>
 #include <qtforge/python/detail/bridge_host.hpp>
 #include <qtforge/python/detail/environment.hpp>
+#include <qtforge/python/detail/start_settings.hpp>
 
 #include <array>
+#include <chrono>
 #include <csignal>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::python {
 
@@ -17,6 +21,19 @@ struct PythonConfig {
   std::string pythonPath;
   /// A virtual environment, whose packages are used; it wins over `pythonPath`. Relative paths: to the current folder.
   std::string virtualEnvPath;
+  /// Folders and archives to import from, before all others. Relative paths: to the current folder.
+  std::vector<std::string> sysPath;
+  /// `sys.argv`; the first is what the program is called.
+  std::vector<std::string> arguments;
+  /// Variables of the process, set before Python starts, and so before anything is imported. Refused are those that decide
+  /// about other programs' libraries or standard library, such as LD_PRELOAD and PYTHONHOME.
+  std::map<std::string, std::string> environment;
+  /// Whether PYTHONPATH, Python's other variables and the user's own site-packages are left alone; else they count, as for
+  /// `python` in a shell.
+  bool isolated = true;
+  /// How long a Python thread keeps the GIL that others want: so long may a handler wait beside one that computes, and each
+  /// change of threads costs both. 0: Python's own time, 5 ms.
+  std::chrono::microseconds gilSwitchInterval{300};
   /// Ignores SIGPIPE where its action is the default, so that a peer that hangs up does not end the program.
   bool ignoreSigpipe = true;
   /// Installs packages that a plugin's `python_requirements` name and the environment lacks, before the plugin is loaded,
@@ -34,15 +51,20 @@ class PythonIntegration {
   /// Starts Python, or joins the one that runs in this process already.
   ///
   /// The environment is that of `config`; without one, an activated virtual environment (VIRTUAL_ENV) of the same build,
-  /// else the Python that the program was built for. Python's own variables (PYTHONPATH, ...) are not read. Signal
-  /// handlers stay as they are. Nothing is imported from the environment yet. The calling thread becomes Python's main
-  /// thread and does not hold the GIL afterwards.
+  /// else the Python that the program was built for. All of it is checked before Python is touched. Signal handlers stay
+  /// as they are. Nothing is imported from the environment yet. The calling thread becomes Python's main thread and does
+  /// not hold the GIL afterwards.
+  ///
+  /// A Python that runs already is somebody else's: what `config` says of its start (`sysPath`, `arguments`, `environment`,
+  /// `isolated`, `gilSwitchInterval`) is not applied, with a warning where it was set.
   ///
   /// @return nothing; also when called again with the same configuration; or
   ///   - Errc::PythonNotFound            no such interpreter or environment, or it does not run
   ///   - Errc::PythonMismatch            another build than the libpython of this program: both are named
-  ///   - Errc::PythonAlreadyInitialized  started before with another configuration; or Python runs and has imported
-  ///                                     `qtforge` already, which then is a host of its own
+  ///   - Errc::InvalidArgument           another field that cannot be: the message names it
+  ///   - Errc::PythonAlreadyInitialized  started before with another configuration; or Python runs and is another than
+  ///                                     `pythonPath` or `virtualEnvPath`, or has imported `qtforge` already, which then is
+  ///                                     a host of its own
   ///   - Errc::PythonError               Python would not start
   ///   - Errc::ShuttingDown              the process is ending
   /// @par Thread safety  any thread. @par Blocking  for the interpreter's start.
@@ -55,7 +77,10 @@ class PythonIntegration {
       return Error(Errc::PythonAlreadyInitialized,
                    "PythonIntegration::initialize: Python runs already with another configuration; it starts once");
     }
-    if (auto runs = Py_IsInitialized() ? join() : start(config); !runs) return runs;
+    if (auto fine = detail::checkStartSettings(config.sysPath, config.arguments, config.environment, config.gilSwitchInterval);
+        !fine)
+      return fine;
+    if (auto runs = Py_IsInitialized() ? join(config) : start(config); !runs) return runs;
     state.started = true;
     state.config = config;
     if (config.installMissing) detail::Interpreter::find()->installMissing(config.packageSource);
@@ -125,7 +150,13 @@ class PythonIntegration {
     std::array<struct sigaction, 32> kept_{};
   };
 
-  static expected<void> join() {
+  static expected<void> join(const PythonConfig& config) {
+    if (auto same = detail::checkRunning(config.pythonPath, config.virtualEnvPath); !same) return same;
+    const PythonConfig none;
+    if (config.sysPath != none.sysPath || config.arguments != none.arguments || config.environment != none.environment ||
+        config.isolated != none.isolated || config.gilSwitchInterval != none.gilSwitchInterval)
+      Logger("qtforge.python").warning("PythonIntegration::initialize: Python runs already and stays as it is: sysPath, "
+                                       "arguments, environment, isolated and gilSwitchInterval are not applied");
     if (!detail::Interpreter::find()) {
       const Gil gil;
       PyObject* extension = PyDict_GetItemString(PyImport_GetModuleDict(), "qtforge._qtforge");
@@ -139,24 +170,27 @@ class PythonIntegration {
   }
 
   static expected<void> start(const PythonConfig& config) {
-    const auto python = detail::resolvePython(config.pythonPath, config.virtualEnvPath);
+    const auto python = detail::resolvePython(config.pythonPath, config.virtualEnvPath, config.isolated);
     if (!python) return python.error();
     const auto failed = [](const PyStatus& status) {
       return Error(Errc::PythonError, std::string("Python does not start: ") + (status.func ? status.func : "") + ": " +
                                           (status.err_msg ? status.err_msg : "no reason given"));
     };
+    detail::AppliedVariables variables(config.environment);
     PyPreConfig pre;
-    PyPreConfig_InitIsolatedConfig(&pre);
+    config.isolated ? PyPreConfig_InitIsolatedConfig(&pre) : PyPreConfig_InitPythonConfig(&pre);
+    pre.parse_argv = pre.configure_locale = pre.coerce_c_locale = pre.coerce_c_locale_warn = 0;
     pre.utf8_mode = 1;
     // Python's own allocator hides what its objects hold from a sanitizer.
     if constexpr (std::string_view(QTFORGE_DETAIL_SANITIZER) != "none") pre.allocator = PYMEM_ALLOCATOR_MALLOC;
     if (const auto status = Py_PreInitialize(&pre); PyStatus_Exception(status)) return failed(status);
     PyConfig settings;
-    PyConfig_InitIsolatedConfig(&settings);
-    settings.parse_argv = 0;
-    settings.install_signal_handlers = 0;
-    PyStatus status = PyStatus_Ok();
-    if (!python->empty()) {
+    config.isolated ? PyConfig_InitIsolatedConfig(&settings) : PyConfig_InitPythonConfig(&settings);
+    settings.parse_argv = settings.install_signal_handlers = settings.configure_c_stdio = 0;
+    std::vector<char*> arguments;
+    for (const auto& argument : config.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
+    PyStatus status = PyConfig_SetBytesArgv(&settings, static_cast<Py_ssize_t>(arguments.size()), arguments.data());
+    if (!python->empty() && !PyStatus_Exception(status)) {
       status = PyConfig_SetBytesString(&settings, &settings.program_name, python->c_str());
       if (!PyStatus_Exception(status)) status = PyConfig_SetBytesString(&settings, &settings.executable, python->c_str());
     }
@@ -165,6 +199,11 @@ class PythonIntegration {
       if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&settings);
       PyConfig_Clear(&settings);
       if (PyStatus_Exception(status)) return failed(status);
+      variables.keep();
+      if (auto set = applyToRunning(config, Gil(GilHeld())); !set) {
+        PyEval_SaveThread();
+        return set;
+      }
       // Both take the importing thread for the main one, so the import is made here; asyncio and others need them.
       for (const char* module : {"signal", "threading"}) {
         const Ref imported = Ref::steal(PyImport_ImportModule(module));
@@ -181,6 +220,11 @@ class PythonIntegration {
     detail::joinInterpreter(detail::Interpreter::Role::Owner);
     detail::lastingState() = PyEval_SaveThread();  // which nobody deletes: Python is not finalized
     return {};
+  }
+
+  static expected<void> applyToRunning(const PythonConfig& config, const Gil& gil) {
+    if (auto put = detail::putFirst(config.sysPath, gil); !put) return put;
+    return detail::setSwitchInterval(config.gilSwitchInterval, gil);
   }
 
   // Lets code import the package `qtforge` and the package find this host: after the environment's own.

@@ -3,7 +3,8 @@
 
 #include <Python.h>
 
-#include <qtforge/utils/error.hpp>
+#include <qtforge/python/detail/venv.hpp>
+#include <qtforge/python/python_error.hpp>
 #include <qtforge/utils/log.hpp>
 
 #include <cerrno>
@@ -16,6 +17,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sstream>
 #include <string>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,46 +75,49 @@ inline expected<std::string> outputOf(const std::vector<std::string>& command) {
 struct PythonBuild {
   std::string version;
   std::string flags;
+  std::string soabi;    // "cpython-311-x86_64-linux-gnu"; empty where this program was not told its own
   std::string lacking;  // modules that libpython has neither built in nor would find in this Python's library
 
   [[nodiscard]] std::string text() const { return version + (flags.empty() ? "" : " (" + flags + ")"); }
 };
 
 inline PythonBuild linkedBuild() {
-  std::string version = Py_GetVersion();
-  version.resize(version.find(' '));
-  std::string flags;
+  std::string flags, soabi;
 #if defined(Py_GIL_DISABLED)
   flags += "t";
 #endif
 #if defined(Py_DEBUG)
   flags += "d";
 #endif
-  return {version, flags, {}};
+#if defined(QTFORGE_PYTHON_SOABI)
+  soabi = QTFORGE_PYTHON_SOABI;
+#endif
+  return {linkedVersion(), flags, soabi, {}};
 }
 
-/// Asks an interpreter what it is.
-inline expected<PythonBuild> askPython(const std::filesystem::path& python) {
+/// Asks an interpreter what it is. @param isolated  whether PYTHONPATH and other variables are kept from it
+inline expected<PythonBuild> askPython(const std::filesystem::path& python, bool isolated) {
   static constexpr const char* question =
       "import sys\n"
-      "from importlib.machinery import PathFinder\n"
+      "from importlib.machinery import EXTENSION_SUFFIXES, PathFinder\n"
+      "sys.path = [p for p in sys.path if p]\n"
       "linked = set(sys.argv[1].split())\n"
       "print('%d.%d.%d' % sys.version_info[:3])\n"
       "print(''.join(sorted(sys.abiflags, reverse=True)))\n"
+      "print(EXTENSION_SUFFIXES[0].strip('.').rpartition('.')[0])\n"
       "print(*[n for n in sys.builtin_module_names if n not in linked and PathFinder.find_spec(n) is None])\n";
   std::string linked;
   for (const auto* module = PyImport_Inittab; module->name; ++module) linked += std::string(module->name) + " ";
-  auto answer = outputOf({python.string(), "-I", "-S", "-c", question, linked});
+  std::vector<std::string> command{python.string(), "-S", "-c", question, linked};
+  if (isolated) command.insert(command.begin() + 1, "-I");
+  auto answer = outputOf(command);
   if (!answer) return Error(Errc::PythonNotFound, "'" + python.string() + "' does not run as Python: " +
                                                       answer.error().message());
   PythonBuild build;
-  const auto first = answer->find('\n'), second = answer->find('\n', first + 1);
-  if (first == std::string::npos || second == std::string::npos)
-    return Error(Errc::PythonNotFound, "'" + python.string() + "' does not answer as Python does");
-  build.version = answer->substr(0, first);
-  build.flags = answer->substr(first + 1, second - first - 1);
-  build.lacking = answer->substr(second + 1);
-  while (!build.lacking.empty() && build.lacking.back() == '\n') build.lacking.pop_back();
+  std::istringstream lines(*answer);
+  for (auto* line : {&build.version, &build.flags, &build.soabi, &build.lacking})
+    if (!std::getline(lines, *line))
+      return Error(Errc::PythonNotFound, "'" + python.string() + "' does not answer as Python does");
   return build;
 }
 
@@ -121,55 +126,85 @@ inline expected<PythonBuild> askPython(const std::filesystem::path& python) {
 /// @return nothing, or
 ///   - Errc::PythonNotFound  it is not there or does not run
 ///   - Errc::PythonMismatch  naming both builds
-inline expected<void> checkPython(const std::filesystem::path& python, const char* named) {
+inline expected<void> checkPython(const std::filesystem::path& python, const char* named, bool isolated = true) {
   std::error_code failure;
   if (!std::filesystem::exists(python, failure))
     return Error(Errc::PythonNotFound, std::string(named) + ": '" + python.string() + "' does not exist");
   if (std::filesystem::is_directory(python, failure) || access(python.c_str(), X_OK) != 0)
     return Error(Errc::PythonNotFound, std::string(named) + ": '" + python.string() + "' is not a program that may run");
-  const auto build = askPython(python);
+  const auto build = askPython(python, isolated);
   if (!build) return build.error().within(named);
   const auto linked = linkedBuild();
   if (build->version != linked.version || build->flags != linked.flags)
     return Error(Errc::PythonMismatch, std::string(named) + ": '" + python.string() + "' is Python " + build->text() +
                                            ", this program was linked with libpython " + linked.text() +
                                            "; use that one or build the program for this one");
+  if (!linked.soabi.empty() && build->soabi != linked.soabi)
+    return Error(Errc::PythonMismatch, std::string(named) + ": '" + python.string() + "' takes extensions for " +
+                                           build->soabi + ", libpython " + linked.text() + " of this program for " +
+                                           linked.soabi);
   if (!build->lacking.empty())
     return Error(Errc::PythonMismatch, std::string(named) + ": '" + python.string() + "' has built in what libpython " +
                                            linked.text() + " of this program would not find: " + build->lacking);
   return {};
 }
 
-/// The interpreter of a virtual environment. @return its path, or Errc::PythonNotFound with what is missing
+/// The interpreter of a virtual environment. @return its path, or what checkVenv says, or Errc::PythonNotFound
 inline expected<std::filesystem::path> pythonOfVenv(const std::filesystem::path& venv, const char* named) {
+  if (auto fine = checkVenv(venv, named); !fine) return fine.error();
   std::error_code failure;
-  const auto missing = [&](const char* what) {
-    return Error(Errc::PythonNotFound, std::string(named) + ": '" + venv.string() + "' " + what +
-                                           "; make one with: python -m venv " + venv.string());
-  };
-  if (!std::filesystem::is_directory(venv, failure)) return missing("is no folder");
-  if (!std::filesystem::exists(venv / "pyvenv.cfg", failure)) return missing("is no virtual environment: no pyvenv.cfg");
-  if (!std::filesystem::exists(venv / "bin" / "python", failure)) return missing("has no bin/python");
+  if (!std::filesystem::exists(venv / "bin" / "python", failure))
+    return Error(Errc::PythonNotFound, std::string(named) + ": '" + venv.string() + "' has no bin/python; make one with: " +
+                                           "python -m venv " + venv.string());
   return venv / "bin" / "python";
+}
+
+/// Whether the Python that runs is the one that a host names.
+///
+/// @return nothing, or Errc::PythonAlreadyInitialized, naming both
+inline expected<void> checkRunning(const std::string& pythonPath, const std::string& virtualEnvPath) {
+  namespace fs = std::filesystem;
+  const Gil gil;
+  std::error_code failure;
+  const auto running = [&](const char* name) {
+    PyObject* text = PySys_GetObject(name);
+    return text && text != Py_None ? textOf(text, gil) : std::string();
+  };
+  const auto differs = [](const char* field, const std::string& wanted, const std::string& is) {
+    return Error(Errc::PythonAlreadyInitialized, "PythonIntegration::initialize: Python runs already as '" + is + "', " + field +
+                                                     " is '" + wanted + "'; the environment is chosen once");
+  };
+  const auto prefix = running("prefix"), executable = running("executable");
+  if (!virtualEnvPath.empty()) {
+    if (!fs::equivalent(virtualEnvPath, prefix, failure)) return differs("virtualEnvPath", virtualEnvPath, prefix);
+  } else if (!pythonPath.empty()) {
+    // A virtual environment's is the same file as the one it was made with.
+    const auto path = fs::absolute(pythonPath, failure);
+    if (!fs::equivalent(path, executable, failure) ||
+        !fs::equivalent(path.parent_path(), fs::path(executable).parent_path(), failure))
+      return differs("pythonPath", pythonPath, executable);
+  }
+  return {};
 }
 
 /// The executable to run as: `virtualEnvPath`, else `pythonPath`, else an activated environment of the same build, else
 /// the Python that the program was built for. Empty: Python's own search.
-inline expected<std::filesystem::path> resolvePython(const std::string& pythonPath, const std::string& virtualEnvPath) {
+inline expected<std::filesystem::path> resolvePython(const std::string& pythonPath, const std::string& virtualEnvPath,
+                                                     bool isolated) {
   namespace fs = std::filesystem;
   std::error_code failure;
   if (!pythonPath.empty())
-    if (auto fine = checkPython(fs::absolute(pythonPath, failure), "pythonPath"); !fine) return fine.error();
+    if (auto fine = checkPython(fs::absolute(pythonPath, failure), "pythonPath", isolated); !fine) return fine.error();
   if (!virtualEnvPath.empty()) {
     const auto python = pythonOfVenv(fs::absolute(virtualEnvPath, failure).lexically_normal(), "virtualEnvPath");
     if (!python) return python.error();
-    if (auto fine = checkPython(*python, "virtualEnvPath"); !fine) return fine.error();
+    if (auto fine = checkPython(*python, "virtualEnvPath", isolated); !fine) return fine.error();
     return python;
   }
   if (!pythonPath.empty()) return fs::absolute(pythonPath, failure);
   if (const char* active = std::getenv("VIRTUAL_ENV"); active && *active) {
     const auto python = pythonOfVenv(active, "VIRTUAL_ENV");
-    const auto fine = python ? checkPython(*python, "VIRTUAL_ENV") : expected<void>(python.error());
+    const auto fine = python ? checkPython(*python, "VIRTUAL_ENV", isolated) : expected<void>(python.error());
     if (fine) return python;
     Logger("qtforge.python").warning("the activated environment is not used: " + fine.error().message());
   }

@@ -1,0 +1,85 @@
+#pragma once
+// qtforge/python/detail/start_settings.hpp: what a host sets of Python when it starts it: checked before, applied then.
+
+#include <qtforge/core/detail/environment_variable.hpp>
+#include <qtforge/python/python_error.hpp>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace qtforge::inline QTFORGE_ABI::python::detail {
+
+using Variables = std::map<std::string, std::string>;
+
+/// @return nothing, or Errc::InvalidArgument, naming the field
+inline expected<void> checkStartSettings(const std::vector<std::string>& sysPath, const std::vector<std::string>& arguments,
+                                         const Variables& environment, std::chrono::microseconds switchInterval) {
+  const auto wrong = [](const std::string& field, const std::string& reason) {
+    return Error(Errc::InvalidArgument, "PythonConfig::" + field + ": " + reason);
+  };
+  const auto hasNul = [](const std::string& text) { return text.find('\0') != std::string::npos; };
+  for (const auto& entry : sysPath) {
+    std::error_code failure;
+    if (hasNul(entry)) return wrong("sysPath", "a path with a NUL byte");
+    if (!std::filesystem::exists(entry, failure)) return wrong("sysPath", "'" + entry + "' does not exist");
+  }
+  for (const auto& argument : arguments)
+    if (hasNul(argument)) return wrong("arguments", "an argument with a NUL byte");
+  for (const auto& [name, value] : environment) {
+    if (const auto why = qtforge::detail::whyVariableIsRefused(name); !why.empty())
+      return wrong("environment", "'" + name + "': " + why);
+    if (hasNul(value)) return wrong("environment", "'" + name + "': a value with a NUL byte");
+  }
+  if (switchInterval.count() < 0) return wrong("gilSwitchInterval", "less than nothing");
+  return {};
+}
+
+/// Sets variables of the process, and takes them back unless they are kept.
+class AppliedVariables {
+ public:
+  explicit AppliedVariables(const Variables& variables) {
+    for (const auto& [name, value] : variables) {
+      const char* before = std::getenv(name.c_str());
+      before_.emplace_back(name, before ? std::optional<std::string>(before) : std::nullopt);
+      setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+  AppliedVariables(const AppliedVariables&) = delete;
+  AppliedVariables& operator=(const AppliedVariables&) = delete;
+  ~AppliedVariables() {
+    for (const auto& [name, value] : before_) value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
+  }
+
+  void keep() noexcept { before_.clear(); }
+
+ private:
+  std::vector<std::pair<std::string, std::optional<std::string>>> before_;
+};
+
+/// Puts folders before those of the environment, as absolute paths.
+inline expected<void> putFirst(const std::vector<std::string>& folders, const Gil& gil) {
+  PyObject* path = PySys_GetObject("path");
+  Py_ssize_t place = 0;
+  for (const auto& folder : folders) {
+    const auto absolute = std::filesystem::absolute(folder).lexically_normal();
+    const Ref text = Ref::steal(PyUnicode_DecodeFSDefault(absolute.c_str()));
+    if (!text || !path || PyList_Insert(path, place++, text.get()) != 0) return takePythonError("PythonConfig::sysPath", gil);
+  }
+  return {};
+}
+
+/// How long a thread keeps the GIL that others want. Nothing: Python's own time, 5 ms.
+inline expected<void> setSwitchInterval(std::chrono::microseconds interval, const Gil& gil) {
+  if (interval.count() == 0) return {};
+  PyObject* set = PySys_GetObject("setswitchinterval");
+  const Ref done = Ref::steal(set ? PyObject_CallFunction(set, "d", std::chrono::duration<double>(interval).count()) : nullptr);
+  return done ? expected<void>() : takePythonError("PythonConfig::gilSwitchInterval", gil);
+}
+
+}  // namespace qtforge::inline QTFORGE_ABI::python::detail

@@ -1,0 +1,112 @@
+// A host that is told by JSON how to start Python and what to run: `config_host '{...}'`. Run by test_config.py.
+//
+//   "config"   the fields of PythonConfig
+//   "running"  whether Python runs already, started by somebody else
+//   "thread"   whether another thread than main() initializes
+//   "again"    fields of a second initialize
+//   "code"     what Python runs then
+//   "plugins"  folders of plugins to load, in this order
+//   "latency"  how many messages that a Python plugin answers are timed, while another thread of Python computes
+//
+// Prints "error CODE MESSAGE" for the first that fails.
+
+#include <qtforge/python/python_executor.hpp>
+#include <qtforge/python/python_plugin_loader.hpp>
+#include <qtforge/qtforge.hpp>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value_to.hpp>
+
+#include <algorithm>
+#include <iostream>
+#include <semaphore>
+#include <thread>
+
+using namespace qtforge;
+namespace json = boost::json;
+
+namespace {
+
+python::PythonConfig configOf(const json::object& fields) {
+  python::PythonConfig config;
+  for (const auto& [key, value] : fields) {
+    if (key == "pythonPath") config.pythonPath = json::value_to<std::string>(value);
+    else if (key == "virtualEnvPath") config.virtualEnvPath = json::value_to<std::string>(value);
+    else if (key == "sysPath") config.sysPath = json::value_to<std::vector<std::string>>(value);
+    else if (key == "arguments") config.arguments = json::value_to<std::vector<std::string>>(value);
+    else if (key == "environment") config.environment = json::value_to<std::map<std::string, std::string>>(value);
+    else if (key == "isolated") config.isolated = value.as_bool();
+    else if (key == "gilSwitchInterval") config.gilSwitchInterval = std::chrono::microseconds(value.as_int64());
+    else throw std::runtime_error("no such field: " + std::string(key));
+  }
+  return config;
+}
+
+bool fine(const expected<void>& done) {
+  if (!done) std::cout << "error " << static_cast<int>(done.error().code()) << ' ' << done.error().message() << std::endl;
+  return done.has_value();
+}
+
+// Prints the 10th, 50th and 99th percentile, in ms, of the time from a publish in C++ to the answer of a handler in Python,
+// and how many steps a second a thread in Python takes meanwhile.
+void measure(std::int64_t messages) {
+  using Clock = std::chrono::steady_clock;
+  python::PythonExecutor executor;
+  executor.execute("import array, threading\n"
+                   "steps = array.array('q', [0])\n"
+                   "def compute():\n"
+                   "    while True: steps[0] += 1\n"
+                   "threading.Thread(target=compute, daemon=True).start()\n"
+                   "def where(): return steps.buffer_info()[0]\n").value();
+  // Read without the GIL, which would be handed over for it.
+  const auto* steps = reinterpret_cast<const volatile std::int64_t*>(executor.callFunction<std::uint64_t>("where").value());
+  std::binary_semaphore answered{0};
+  const auto subscription = MessageBus::instance().subscribe("latency.pong", [&](const json::value&) { answered.release(); },
+                                                             {.delivery = DeliveryMode::Direct}).value();
+  std::vector<double> times;
+  const auto begin = Clock::now();
+  const auto before = *steps;
+  for (std::int64_t i = 0; i < messages; ++i) {
+    for (const auto computed = *steps + 20000; *steps < computed;)
+      std::this_thread::sleep_for(std::chrono::microseconds(500));  // until it has the GIL again
+    const auto sent = Clock::now();
+    MessageBus::instance().publish("latency.ping", i).value();
+    if (!answered.try_acquire_for(std::chrono::seconds(20))) throw std::runtime_error("no answer");
+    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - sent).count());
+  }
+  const auto rate = static_cast<double>(*steps - before) / std::chrono::duration<double>(Clock::now() - begin).count();
+  std::sort(times.begin(), times.end());
+  std::cout << times[times.size() / 10] << ' ' << times[times.size() / 2] << ' ' << times[times.size() * 99 / 100] << ' ' << rate << std::endl;
+}
+
+}  // namespace
+
+int main(int, char** argv) {
+  const auto told = json::parse(argv[1]).as_object();
+  const auto flag = [&](const char* name) { return told.contains(name) && told.at(name).as_bool(); };
+  if (flag("running")) {
+    Py_InitializeEx(0);
+    PyEval_SaveThread();
+  }
+  expected<void> started;
+  const auto start = [&] { started = python::PythonIntegration::initialize(configOf(told.at("config").as_object())); };
+  if (flag("thread")) std::thread(start).join();
+  else start();
+  if (!fine(started)) return 1;
+  if (const auto* again = told.if_contains("again"))
+    if (!fine(python::PythonIntegration::initialize(configOf(again->as_object())))) return 1;
+  if (const auto* code = told.if_contains("code")) {
+    python::PythonExecutor executor;
+    if (!fine(executor.execute(std::string(code->as_string())))) return 1;
+  }
+  PluginManager manager;
+  manager.addLoader(std::make_unique<python::PythonPluginLoader>());
+  if (const auto* plugins = told.if_contains("plugins"))
+    for (const auto& folder : plugins->as_array()) {
+      const auto plugin = manager.loadPlugin(std::string(folder.as_string()));
+      if (!fine(plugin ? expected<void>() : expected<void>(plugin.error()))) return 1;
+      if (!fine((*plugin)->initialize()) || !fine((*plugin)->activate())) return 1;
+    }
+  if (const auto* latency = told.if_contains("latency")) measure(latency->as_int64());
+  return 0;
+}
