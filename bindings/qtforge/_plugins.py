@@ -1,7 +1,7 @@
 """Imports plugins' code, each plugin's folder as a package of its own: ``qtforge_plugins.<name>``.
 
 Modules of a plugin see the other modules of its folders under their plain names, before those of the environment, and
-no other plugin sees them.
+no other plugin sees them. Processes that a plugin starts find them by the same names: see `adopt`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import builtins
 import importlib
 import importlib.util
+import json
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -21,6 +23,8 @@ from typing import Any
 from qtforge._leaks import Watch
 
 PACKAGE = "qtforge_plugins"
+FOLDERS = "QTFORGE_PLUGIN_FOLDERS"  # the environment variable that tells children {package: its folders}
+_telling = threading.Lock()  # guards that variable
 
 
 class _Loader(SourceFileLoader):
@@ -70,11 +74,49 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if not fullname.startswith(PACKAGE + ".") or path is None:
             return None
+        if fullname.count(".") == 1:
+            return _inherited(fullname)
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader and spec.origin is not None:
             package = ".".join(fullname.split(".")[:2])
             spec.loader = _Loader(fullname, spec.origin, package)
         return spec
+
+
+def _told() -> dict[str, list[str]]:
+    """What `FOLDERS` says; nothing where somebody else has set it."""
+    try:
+        told = json.loads(os.environ.get(FOLDERS, "{}"))
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _tell(package: str, folders: list[str] | None) -> None:
+    with _telling:
+        told = {name: there for name, there in _told().items() if name != package}
+        if folders is not None:
+            told[package] = folders
+        if told:
+            os.environ[FOLDERS] = json.dumps(told)
+        else:
+            os.environ.pop(FOLDERS, None)
+
+
+def _inherited(package: str) -> ModuleSpec | None:
+    """The package of a plugin that the parent process has loaded."""
+    folders = _told().get(package)
+    if not folders:
+        return None
+    spec = ModuleSpec(package, None, is_package=True)
+    spec.submodule_search_locations = folders
+    return spec
+
+
+def adopt() -> None:
+    """Lets a process that a plugin has started import the plugin's modules, as what it unpickles asks for."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
 
 
 def _importer(package: str) -> Any:
@@ -112,8 +154,7 @@ def load(name: str, folders: Sequence[str], entry: str) -> ModuleType:
     Raises:
         Whatever the plugin's code raises; then nothing of it stays in ``sys.modules``.
     """
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    adopt()
     if PACKAGE not in sys.modules:
         root = ModuleType(PACKAGE)
         root.__path__ = []
@@ -121,6 +162,7 @@ def load(name: str, folders: Sequence[str], entry: str) -> ModuleType:
     package = ModuleType(_package_name(name))
     package.__path__ = list(dict.fromkeys(folders))
     sys.modules[package.__name__] = package
+    _tell(package.__name__, package.__path__)
     fullname = f"{package.__name__}.{Path(entry).stem}"
     try:
         spec = importlib.util.spec_from_file_location(
@@ -145,5 +187,6 @@ def watch(name: str, plugin: object) -> Watch:
 def unload(name: str) -> None:
     """Forgets the modules of the plugin ``name``."""
     package = _package_name(name)
+    _tell(package, None)
     for known in [key for key in sys.modules if key == package or key.startswith(package + ".")]:
         del sys.modules[known]

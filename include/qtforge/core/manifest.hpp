@@ -34,10 +34,11 @@ struct PluginActivation {
 
 /// The manifest's "python_config". Paths are as written: relative to the plugin's folder.
 struct PythonPluginConfig {
-  std::string interpreter;
-  std::string virtualEnv;
+  std::string interpreter;  ///< "python3.11": what the running Python must be; with a '/': that one's build
+  std::string virtualEnv;   ///< whose packages are put behind the environment's
   std::vector<std::string> sysPathAdditions;
   std::vector<std::pair<std::string, std::string>> environmentVariables;  ///< in the manifest's order
+  bool pthFiles = false;  ///< whether `.pth` files of `virtualEnv` count, which may run code
 };
 
 /// A plugin.json. `name`, `version`, `language` and `entry_point` are required, the rest may be missing.

@@ -4,7 +4,7 @@
 #include <qtforge/core/plugin_loader.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/package.hpp>
-#include <qtforge/python/detail/package_call.hpp>
+#include <qtforge/python/detail/plugin_environment.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python {
 
@@ -19,15 +19,19 @@ class PythonPluginLoader final : public IPluginLoader {
 
   /// Imports the entry point as `qtforge_plugins.<name>.<file>` and makes the object of `main_class` (without one: of
   /// `create_plugin()`, else of the only IPlugin class in it), on the plugin's lane. The folder's modules are the
-  /// plugin's own: `import helper` finds its helper.py, not a neighbour's. Before, its `python_requirements` are checked
-  /// against what it would import; see PythonConfig::installMissing.
+  /// plugin's own: `import helper` finds its helper.py, not a neighbour's. Before, it gets the environment of its
+  /// `python_config`, until it is unloaded, and its `python_requirements` are checked against what it would import; see
+  /// PythonConfig::installMissing.
   ///
   /// @return the plugin, or
   ///   - Errc::PythonNotInitialized
   ///   - Errc::PackageMissing      the environment has no package `qtforge` and no copy lies with the headers
   ///   - Errc::EntryPointInvalid   as resolveEntryPoint
-  ///   - Errc::ManifestInvalid     a requirement that is none
-  ///   - Errc::DependencyMissing, Errc::DependencyVersion  the requirements that are not met, all of them; Errc::InstallFailed
+  ///   - Errc::ManifestInvalid     a requirement that is none; a folder of `python_config` outside the plugin's
+  ///   - Errc::PythonNotFound, Errc::PythonMismatch  an `interpreter` or `virtual_env` that is not there, or of another Python
+  ///   - Errc::PluginIncompatible  another plugin has set an environment variable to another value
+  ///   - Errc::DependencyMissing, Errc::DependencyVersion  the requirements that are not met, all of them, or packages of
+  ///                               `virtual_env` in other versions than the process's; Errc::InstallFailed
   ///                               and others of PackageManager::installNamed where they are installed
   ///   - Errc::ImportFailed        the import raised: pythonType() and traceback() say more
   ///   - Errc::PluginClassMissing  no such class, or none at all
@@ -42,6 +46,9 @@ class PythonPluginLoader final : public IPluginLoader {
                    "there is no Python yet; call qtforge::python::PythonIntegration::initialize() before");
     const auto entry = resolveEntryPoint(manifest);
     if (!entry) return entry.error();
+    if (auto fits = detail::checkInterpreter(manifest); !fits) return fits.error();
+    auto entered = detail::enterEnvironment(manifest);
+    if (!entered) return entered.error();
     if (auto met = detail::ensureRequirements(manifest, *entry, interpreter->installsFrom()); !met) return met.error();
     auto context = std::make_shared<detail::PluginContext>();
     context->name = manifest.name;
@@ -53,6 +60,7 @@ class PythonPluginLoader final : public IPluginLoader {
     context->services = load.services;
     context->client = load.client;
     context->configuration = load.configuration;
+    context->environment = std::move(*entered);
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)
                                                      : &interpreter->sharedLane();
     auto texts = std::make_shared<detail::PluginTexts>();

@@ -45,7 +45,7 @@ enum class Errc : int {
   PluginNotFound = 24,      ///< no plugin of that name
   PluginInUse = 25,         ///< others depend on it
   PluginUnloaded = 26,      ///< the handle outlived its plugin
-  PluginIncompatible = 27,  ///< the plugin refuses this version of the plugin interface
+  PluginIncompatible = 27,  ///< the plugin refuses this version of the plugin interface, or wants what another one excludes
   IllegalTransition = 28,   ///< that lifecycle step is not possible in the plugin's state
   HookFailed = 29,          ///< a lifecycle hook returned false, failed or raised
   NoLoader = 30,            ///< no loader for that kind of plugin has been added

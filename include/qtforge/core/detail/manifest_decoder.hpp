@@ -3,6 +3,7 @@
 
 #include <qtforge/communication/topic.hpp>
 #include <qtforge/core/detail/configuration_decoder.hpp>
+#include <qtforge/core/detail/environment_variable.hpp>
 #include <qtforge/core/manifest.hpp>
 
 #include <boost/json/array.hpp>
@@ -138,14 +139,19 @@ class ManifestDecoder : public ConfigurationDecoder {
     auto& to = out_.pythonConfig;
     read(*config, "/python_config", "interpreter", to.interpreter);
     read(*config, "/python_config", "virtual_env", to.virtualEnv);
+    for (const auto& [field, text] : {std::pair("interpreter", &to.interpreter), std::pair("virtual_env", &to.virtualEnv)})
+      if (text->find('\0') != std::string::npos) wrong(pointer("/python_config", field), "expected text without NUL bytes");
+    if (const auto* pth = config->if_contains("pth_files")) {
+      if (pth->is_bool()) to.pthFiles = pth->get_bool();
+      else mismatch("/python_config/pth_files", "a boolean", *pth);
+    }
     readStrings(*config, "/python_config", "sys_path_additions", to.sysPathAdditions);
     if (const auto* variables = config->if_contains("environment_variables")) {
       constexpr auto base = "/python_config/environment_variables";
       if (const auto* pairs = object(*variables, base)) {
         for (const auto& [key, text] : *pairs) {
           const std::string_view name = key;
-          if (name.empty() || name.find('=') != std::string_view::npos || name.find('\0') != std::string_view::npos)
-            wrong(pointer(base, name), "not a name for an environment variable");
+          if (const auto why = whyPluginsVariableIsRefused(name); !why.empty()) wrong(pointer(base, name), why);
           if (text.is_string() && text.get_string().find('\0') != boost::json::string::npos)
             wrong(pointer(base, name), "expected text without NUL bytes");
           if (std::string content; read(*pairs, base, name, content))
@@ -153,8 +159,8 @@ class ManifestDecoder : public ConfigurationDecoder {
         }
       }
     }
-    warnUnknown(*config, "/python_config", std::array<std::string_view, 4>{
-        "interpreter", "virtual_env", "sys_path_additions", "environment_variables"});
+    warnUnknown(*config, "/python_config", std::array<std::string_view, 5>{
+        "interpreter", "virtual_env", "sys_path_additions", "environment_variables", "pth_files"});
   }
 
   Manifest& out_;

@@ -37,6 +37,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   std::shared_ptr<const qtforge::detail::ConfigurationStore> configuration;
   Lane* lane = nullptr;
   std::atomic<int> state{1};  // PluginState, for Python's IPlugin.state()
+  std::shared_ptr<void> environment;  // what it has of the process, until its modules have gone
   SharedRef object;           // the plugin; set once, before it is shared
   std::atomic<Making> making{Making::UnderWay};
 

@@ -61,7 +61,9 @@ inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   }
   plugin.object = SharedRef();
   const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
-  if (!gone) return takePythonError("raised", gil);
+  const expected<void> forgotten = gone ? expected<void>() : takePythonError("raised", gil);
+  plugin.environment.reset();
+  if (!forgotten) return forgotten;
   PyGC_Collect();  // bound methods and frames of the plugin tie its objects into cycles
   const Ref kept = Ref::steal(watch ? PyObject_CallMethod(watch.get(), "report", nullptr) : nullptr);
   if (kept && PyList_GET_SIZE(kept.get()) > 0) tellWhatIsKept(plugin, SharedRef(std::move(watch)));
