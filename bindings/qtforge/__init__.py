@@ -10,7 +10,16 @@ from qtforge._interfaces import on_lane
 from qtforge._qtforge import __version__
 from qtforge.communication import BinaryMessage, Message, MessageBus, Receiver, Subscription
 from qtforge.core import IPlugin, PluginState
-from qtforge.errors import BusError, ConfigurationError, Error, ErrorCode, PluginError, Timeout, TopicError
+from qtforge.errors import (
+    BusError,
+    ConfigurationError,
+    Error,
+    ErrorCode,
+    ExecutionTimeout,
+    PluginError,
+    Timeout,
+    TopicError,
+)
 from qtforge.logger import set_debug_mode
 from qtforge.plugin import Plugin, find, load
 
@@ -20,6 +29,7 @@ __all__ = [
     "ConfigurationError",
     "Error",
     "ErrorCode",
+    "ExecutionTimeout",
     "IPlugin",
     "Message",
     "MessageBus",

@@ -11,7 +11,17 @@ import enum
 import sys
 from typing import Any
 
-__all__ = ["BusError", "ConfigurationError", "Error", "ErrorCode", "PluginError", "Timeout", "TopicError", "make_error"]
+__all__ = [
+    "BusError",
+    "ConfigurationError",
+    "Error",
+    "ErrorCode",
+    "ExecutionTimeout",
+    "PluginError",
+    "Timeout",
+    "TopicError",
+    "make_error",
+]
 
 
 class ErrorCode(enum.IntEnum):
@@ -110,6 +120,13 @@ class TopicError(BusError, ValueError):
 
 class Timeout(Error, TimeoutError):
     """A limit passed; the message names who was waited for."""
+
+
+class ExecutionTimeout(BaseException):
+    """Raised in code that runs for longer than the host allows one call (`executionTimeout`), to stop it.
+
+    No `Exception`, so that `except Exception` does not catch it. Clean up and let it go on: it is raised again.
+    """
 
 
 class PluginError(Error):

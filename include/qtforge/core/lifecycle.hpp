@@ -40,8 +40,9 @@ enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Clea
 ///     Configure   any but Unloaded            none: its winner asks the plugin     the same
 ///
 /// A hook that fails leads to Error. In Initialize no other follows it; Cleanup and Unload go on. One step runs at a time: whoever wins
-/// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`; or at once `abandon`.
-/// @par Thread safety  `state`, `running`, `begin`: any thread; the rest: the winner of `begin`. Nothing waits.
+/// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`; or at once `abandon`. Between steps
+/// `fail` leads to Error.
+/// @par Thread safety  `state`, `running`, `begin`, `fail`: any thread; the rest: the winner of `begin`. Nothing waits.
 class Lifecycle {
  public:
   /// The state; while a hook runs, the one before it.
@@ -93,6 +94,19 @@ class Lifecycle {
         return std::nullopt;
     }
     return std::nullopt;
+  }
+
+  /// From Initialized and Active to Error, outside of any step. @return whether it did
+  bool fail() noexcept {
+    auto word = word_.load(std::memory_order_acquire);
+    for (;;) {
+      auto now = unpack(word);
+      const bool up = now.state == PluginState::Initialized || now.state == PluginState::Active;
+      if (now.step != LifecycleStep::None || !up) return false;
+      now.state = PluginState::Error;
+      now.mustClean = true;
+      if (word_.compare_exchange_weak(word, pack(now), std::memory_order_acq_rel, std::memory_order_acquire)) return true;
+    }
   }
 
   enum class Outcome { Succeeded, Failed };

@@ -59,7 +59,8 @@ class LoadedPlugin : public detail::Callee {
   /// @return nothing, or
   ///   - Errc::HookFailed         the hook failed, returned false or threw; pythonType() and traceback() say more for
   ///                              Python. The state is Error: initialize() tries again, cleanup() leads to Loaded.
-  ///   - Errc::TimedOut           the hook took longer than PluginManager::setHookLimit allows. The state is Error.
+  ///   - Errc::TimedOut           the hook took longer than PluginManager::setHookLimit allows, or was stopped (PythonConfig's
+  ///                              executionTimeout). The state is Error.
   ///   - Errc::IllegalTransition  in another state, or while another step runs: both are named
   ///   - Errc::PluginUnloaded     the plugin is gone
   expected<void> initialize() { return run(LifecycleStep::Initialize); }
@@ -99,6 +100,11 @@ class LoadedPlugin : public detail::Callee {
   ///   - Errc::FileFailed            it cannot be read. Later, for configure(): somebody else has changed it
   /// @par Blocking  for the plugin's hook and the file.
   expected<void> keepConfiguration(const std::filesystem::path& file);
+
+  /// To Error from Initialized and Active, told as a hook's failure is: for its loader, when its code cannot be relied on.
+  ///
+  /// @return whether it did; not while a step runs
+  bool fail(const Error& reason);
 
  private:
   friend class detail::ManagerCore;

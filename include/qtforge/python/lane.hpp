@@ -2,6 +2,7 @@
 // qtforge/python/lane.hpp: a thread on which plugins' Python runs, one step at a time.
 
 #include <qtforge/communication/detail/thread_record.hpp>
+#include <qtforge/python/detail/thread_watch.hpp>
 #include <qtforge/python/python_error.hpp>
 #include <qtforge/utils/runtime.hpp>
 
@@ -62,6 +63,7 @@ class Lane {
     }
     auto promise = std::make_shared<std::promise<expected<void>>>();
     auto done = promise->get_future();
+    const detail::WaitsElsewhere waits;
     const GilRelease released;
     post(qtforge::detail::Task::of([promise = std::move(promise), step = std::move(step)]() mutable {
       const Gil gil;
@@ -110,6 +112,7 @@ class Lane {
     const PyGILState_STATE state = PyGILState_Ensure();  // kept: a fresh one at each step would cost 20 times as much
     PyThreadState* thread = PyEval_SaveThread();
     detail::lastingState() = thread;
+    detail::ThreadWatch::mine().lane.store(detail::lastingText(name_), std::memory_order_relaxed);
     context_.run();
     detail::lastingState() = nullptr;
     PyEval_RestoreThread(thread);

@@ -41,6 +41,10 @@ struct PythonConfig {
   bool installMissing = false;
   /// Without `indexUrl`: PyPI, whatever pip and uv are configured for.
   PackageSource packageSource;
+  /// How long one call of Python code may take (a call of PythonExecutor; an import, hook, handler, filter, timer or method
+  /// of a plugin); 0: any time. Then it is stopped with `qtforge.ExecutionTimeout`, as far as that is possible, and is
+  /// Errc::TimedOut. Advisory: docs/guides/hosts.md says what cannot be stopped.
+  std::chrono::milliseconds executionTimeout{0};
 
   friend bool operator==(const PythonConfig&, const PythonConfig&) = default;
 };
@@ -67,8 +71,11 @@ class PythonIntegration {
   ///                                     a host of its own
   ///   - Errc::PythonError               Python would not start
   ///   - Errc::ShuttingDown              the process is ending
+  ///   - Errc::InvalidArgument           a limit below 0
   /// @par Thread safety  any thread. @par Blocking  for the interpreter's start.
   static expected<void> initialize(const PythonConfig& config = {}) {
+    if (config.executionTimeout.count() < 0)
+      return Error(Errc::InvalidArgument, "PythonIntegration::initialize: executionTimeout is below 0");
     const GilRelease released;
     auto& state = State::instance();
     std::lock_guard lock(state.mutex);
@@ -85,6 +92,7 @@ class PythonIntegration {
     state.config = config;
     if (config.installMissing) detail::Interpreter::find()->installMissing(config.packageSource);
     offerPackage();
+    detail::Interpreter::find()->watchdog().limit(config.executionTimeout);
     qtforge::detail::registerExitHook();
     return {};
   }

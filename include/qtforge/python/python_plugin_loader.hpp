@@ -52,6 +52,7 @@ class PythonPluginLoader final : public IPluginLoader {
     if (auto met = detail::ensureRequirements(manifest, *entry, interpreter->installsFrom()); !met) return met.error();
     auto context = std::make_shared<detail::PluginContext>();
     context->name = manifest.name;
+    context->lastingName = detail::lastingText(manifest.name);
     context->texts = textsOf(manifest);
     context->folder = manifest.folder.string();
     context->dataFolder = load.dataFolder.string();

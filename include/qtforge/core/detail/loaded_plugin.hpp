@@ -110,6 +110,12 @@ inline expected<void> LoadedPlugin::begin(LifecycleStep step) {
   return {};
 }
 
+inline bool LoadedPlugin::fail(const Error& reason) {
+  if (!lifecycle_.fail()) return false;
+  tell({"error", reason});
+  return true;
+}
+
 /// The hooks of a step that was begun, then the step's end. The first failure is returned, but cleaning goes on.
 inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
   constexpr const char* names[] = {"initialized", "activated", "deactivated", "cleaned"};
@@ -213,7 +219,7 @@ inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
 
 /// What a hook's own error is for its caller.
 inline Error LoadedPlugin::failure(std::string text, const Error& error) const {
-  const bool late = watchLimit_.count() == 0 && error == Errc::TimedOut && error.pythonType().empty();
+  const bool late = watchLimit_.count() == 0 && error == Errc::TimedOut;
   return Error(late ? Errc::TimedOut : Errc::HookFailed, std::move(text), error.pythonType(), error.traceback());
 }
 

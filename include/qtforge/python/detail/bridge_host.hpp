@@ -3,6 +3,7 @@
 
 #include <qtforge/python/detail/bridge_configuration.hpp>
 #include <qtforge/python/detail/bridge_interfaces.hpp>
+#include <qtforge/python/detail/offender.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/bridge_receiver.hpp>
 #include <qtforge/python/detail/executor.hpp>

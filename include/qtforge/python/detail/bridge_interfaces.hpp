@@ -135,15 +135,20 @@ inline PyObject* bridgePluginFound(std::uint64_t number) {
 /// What a call on a lane shares with its caller, who may have gone.
 struct CallOfFound {
   SharedRef function, arguments, named, result, exception;
+  Error error;  // where it was stopped
 
   void run(const Gil& gil) {
+    WatchedCall watched("a method");
     Ref returned = Ref::steal(orStay([this] { return PyObject_Call(function.get(), arguments.get(), named.get()); }));
+    watched.end();
     if (returned) result = SharedRef(std::move(returned));
-    else exception = SharedRef(takeException(gil));
+    else if (!watched.wasStopped(gil)) exception = SharedRef(takeException(gil));
+    else error = watched.takeError("raised", gil);
   }
 
   [[nodiscard]] PyObject* outcome() {
     if (result) return Ref::borrow(result.get()).release();
+    if (error.code() != Errc::Ok) return raise(error, Gil(GilHeld()));
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
     return nullptr;
   }

@@ -33,8 +33,11 @@ class PythonTimer : public std::enable_shared_from_this<PythonTimer> {
  private:
   void call(const Gil& gil) {
     const PluginScope scope(plugin_.get());
+    if (plugin_->offences.load(std::memory_order_relaxed) >= mostOffences) return;
+    WatchedCall watched("a timer");
     const Ref result = Ref::steal(orStay([&] { return PyObject_CallNoArgs(function_.get()); }));
-    if (!result) log("in a timer: " + takePythonError("its function", gil).report());
+    watched.end();
+    if (!result) log("in a timer: " + watched.takeError("its function", gil).report());
     else if (PyCoro_CheckExact(result.get())) refuseCoroutine(result.get());
   }
 

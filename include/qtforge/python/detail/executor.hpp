@@ -6,6 +6,7 @@
 #include <qtforge/python/detail/found_names.hpp>
 #include <qtforge/python/detail/python_invoke.hpp>
 #include <qtforge/python/detail/python_table.hpp>
+#include <qtforge/python/detail/watched_call.hpp>
 #include <qtforge/python/python_value.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
@@ -138,8 +139,10 @@ struct ExecutorFunctions {
                                              : std::string(std::string_view(filename));
     const Ref compiled = Ref::steal(Py_CompileString(source.c_str(), name.c_str(), start));
     auto* globals = Held::of(executor);
+    WatchedCall watched("the code of an executor", name);
     Ref done = Ref::steal(compiled ? orStay([&] { return PyEval_EvalCode(compiled.get(), globals, globals); }) : nullptr);
-    if (!done) return takePythonError(what, gil);
+    watched.end();
+    if (!done) return watched.takeError(what, gil);
     return done;
   }
 

@@ -2,6 +2,7 @@
 // qtforge/python/detail/interpreter.hpp: the one Python of the process: its lanes, its plugins' contexts, its end.
 
 #include <qtforge/communication/detail/process_root.hpp>
+#include <qtforge/python/detail/watchdog.hpp>
 #include <qtforge/python/lane.hpp>
 #include <qtforge/python/package_source.hpp>
 
@@ -28,6 +29,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
 
   const std::uint64_t number = next();  // unique in the process
   std::string name;  // the manifest's
+  const char* lastingName = nullptr;  // the same, for good
   PluginTexts texts;  // the plugin's, else the manifest's; unchanged once it is shared
   std::string folder, dataFolder;  // absolute; the second may be empty
   std::vector<std::string> interfaces;  // that the manifest declares
@@ -40,6 +42,7 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   std::shared_ptr<void> environment;  // what it has of the process, until its modules have gone
   SharedRef object;           // the plugin; set once, before it is shared
   std::atomic<Making> making{Making::UnderWay};
+  std::atomic<int> offences{0};  // since `initialize` was called; see mostOffences
 
   static std::uint64_t next() noexcept {
     static std::atomic<std::uint64_t> last{0};
@@ -107,7 +110,10 @@ class Interpreter {
   /// The lane of all plugins without one of their own.
   Lane& sharedLane() {
     std::lock_guard lock(mutex_);
-    if (lanes_.empty()) lanes_.push_back(std::make_unique<Lane>("shared"));
+    if (lanes_.empty()) {
+      watchdog_.begin();
+      lanes_.push_back(std::make_unique<Lane>("shared"));
+    }
     return *lanes_.front();
   }
 
@@ -131,6 +137,8 @@ class Interpreter {
     std::lock_guard lock(mutex_);
     return installsFrom_;
   }
+
+  [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
 
   /// Runs `task` on the lane of PythonExecutor::asyncCall; it takes the GIL itself. Dropped when Python has ended.
   void postCall(qtforge::detail::Task task) {
@@ -256,10 +264,12 @@ for stream in (sys.stdout, sys.stderr):
     const auto limit = std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
     for (auto* lane : lanes)
       if (!lane->stop(limit)) stuck.push_back("lane \"" + lane->name() + "\"");
+    if (!watchdog_.end(limit)) stuck.push_back("Python: a call into C that holds the GIL");
     return stuck;
   }
 
   const Role role_;
+  Watchdog watchdog_;
   std::atomic<bool> ended_{false};
   mutable std::mutex mutex_;  // guards all below; a leaf
   std::vector<std::unique_ptr<Lane>> lanes_;

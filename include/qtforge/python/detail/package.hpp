@@ -115,12 +115,16 @@ inline expected<Ref> makePlugin(PyObject* plugins, const Manifest& manifest, con
   }
   const Ref file = Ref::steal(PyUnicode_DecodeFSDefault(entry.c_str()));
   const auto load = [&] { return PyObject_CallMethod(plugins, "load", "sOO", manifest.name.c_str(), paths.get(), file.get()); };
+  WatchedCall importing("an import", manifest.entryPoint);
   const Ref module = Ref::steal(listed && file ? orStay(load) : nullptr);
-  if (!module) return takePythonError("import of " + manifest.entryPoint, gil, Errc::ImportFailed);
+  importing.end();
+  if (!module) return importing.takeError("import of " + manifest.entryPoint, gil, Errc::ImportFailed);
   auto factory = findFactory(module.get(), manifest, gil);
   if (!factory) return factory.error();
+  WatchedCall making("its constructor");
   Ref object = Ref::steal(orStay([&] { return PyObject_CallObject(factory->get(), nullptr); }));
-  if (!object) return takePythonError("constructor", gil, Errc::HookFailed);
+  making.end();
+  if (!object) return making.takeError("constructor", gil, Errc::HookFailed);
   const int plugin = isPlugin(object.get(), &PyObject_IsInstance, gil);
   if (plugin < 0) return takePythonError("create_plugin()", gil, Errc::NotAPlugin);
   if (plugin == 0)

@@ -3,7 +3,7 @@
 
 #include <qtforge/communication/subscription.hpp>
 #include <qtforge/python/convert.hpp>
-#include <qtforge/python/detail/interpreter.hpp>
+#include <qtforge/python/detail/watched_call.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
@@ -67,14 +67,18 @@ class HandlerFilter {
 
   /// As HandlerTable::accepts.
   std::int32_t accepts(Arrival& arrival, bool envelope, bool& wanted, qtforge::detail::ErrorSink sink) const {
+    wanted = false;
+    if (plugin_ && plugin_->offences.load(std::memory_order_relaxed) >= mostOffences) return 0;
     const Gil gil;
     const PluginScope scope(plugin_.get());
     return qtforge::detail::guarded(sink, [&]() -> expected<void> {
       const Ref argument = argumentOf(arrival, envelope, gil);
+      WatchedCall watched("a filter of messages", arrival.topic);
       const Ref answer = Ref::steal(
           argument ? orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }) : nullptr);
       const int truth = answer ? orStay([&] { return PyObject_IsTrue(answer.get()); }) : -1;
-      if (truth < 0) return takePythonError("Python filter", gil, Errc::HandlerFailed);
+      watched.end();
+      if (truth < 0) return watched.takeError("Python filter", gil, Errc::HandlerFailed);
       wanted = truth == 1;
       return {};
     });
@@ -147,17 +151,28 @@ class PythonHandler {
   }
 
   expected<void> call(Arrival& arrival, const Gil& gil) {
+    if (plugin_ && plugin_->offences.load(std::memory_order_relaxed) >= mostOffences) [[unlikely]]
+      return refuseFor(arrival, gil);
     const Ref argument = argumentOf(arrival, envelope_, gil);
     Ref result;
+    WatchedCall watched(answer_ ? "a responder" : "a handler", arrival.topic);
     if (argument)
       result = Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
+    watched.end();
     if (!answer_) [[likely]] {
       if (result) return {};
-      return takePythonError("Python handler", gil, Errc::HandlerFailed);
+      return watched.takeError("Python handler", gil, Errc::HandlerFailed);
     }
     const Message request = arrival.message();
     if (result) return answer_(request, std::move(result), plugin_.get(), gil);
-    return answer_(request, takePythonError("Python responder", gil, Errc::HandlerFailed), plugin_.get(), gil);
+    return answer_(request, watched.takeError("Python responder", gil, Errc::HandlerFailed), plugin_.get(), gil);
+  }
+
+  // Of a plugin that went over the limit too often.
+  [[gnu::cold]] expected<void> refuseFor(Arrival& arrival, const Gil& gil) {
+    if (!answer_) return {};
+    return answer_(arrival.message(), Error(Errc::TimedOut, "plugin '" + plugin_->texts.name + "' was stopped too often"),
+                   plugin_.get(), gil);
   }
 
   SharedRef callable_;

@@ -2,6 +2,7 @@
 // qtforge/python/detail/python_interface.hpp: a Python plugin's methods as an implementation of an interface.
 
 #include <qtforge/python/detail/value_from_python.hpp>
+#include <qtforge/python/detail/watched_call.hpp>
 
 #include <algorithm>
 #include <array>
@@ -164,10 +165,12 @@ class PythonImplementation final : public ErasedImplementation {
       if (!held[i]) return badArgument(info, i, gil);
       places[i + 1] = held[i].get();
     }
+    WatchedCall watched("a method", std::string_view(info.name));
     Ref returned = Ref::steal(orStay([&] {
       return PyObject_Vectorcall(bound.callable.get(), places + 1, info.count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
     }));
-    if (!returned) return takePythonError("raised", gil);
+    watched.end();
+    if (!returned) return watched.takeError("raised", gil);
     return returned;
   }
 
@@ -184,8 +187,10 @@ class PythonImplementation final : public ErasedImplementation {
     const auto step = [shared, context = context_, callable = std::make_shared<SharedRef>(Ref::borrow(bound.callable.get()))](
                           const Gil& held) -> expected<void> {
       const PluginScope scope(context.get());
+      WatchedCall watched("a method");
       Ref returned = Ref::steal(orStay([&] { return PyObject_CallObject(callable->get(), shared->arguments.get()); }));
-      if (!returned) return takePythonError("raised", held);
+      watched.end();
+      if (!returned) return watched.takeError("raised", held);
       shared->result = SharedRef(std::move(returned));
       return {};
     };

@@ -4,6 +4,7 @@
 #include <qtforge/python/detail/python_table.hpp>
 #include <qtforge/python/detail/value_from_python.hpp>
 #include <qtforge/python/detail/value_to_python.hpp>
+#include <qtforge/python/detail/watched_call.hpp>
 
 #include <cstring>
 #include <memory>
@@ -76,8 +77,10 @@ class Invocation {
       if (!arguments.add(numberToPython(*call_.types[at], call_.values[at]))) return badArgument(at, {});
     }
     if (at == call_.count && call_.keywordCount == 0) [[likely]] {
+      WatchedCall watched("a function of an executor", name_);
       const Ref returned = Ref::steal(callWith(arguments, nullptr));
-      return returned ? take(returned.get()) : refuse(sink_, raised());
+      watched.end();
+      return returned ? take(returned.get()) : refuse(sink_, watched.takeError(called(), gil_));
     }
     return runAny(arguments, at);
   }
@@ -115,8 +118,10 @@ class Invocation {
       if (!arguments.add(conversion.make(*call_.types[at], call_.values[at]))) return badArgument(at, conversion.place);
     const Ref keywords = call_.keywordCount > 0 ? keywordNames() : Ref();
     if (call_.keywordCount > 0 && !keywords) return refuse(sink_, raised());
+    WatchedCall watched("a function of an executor", name_);
     Ref returned = Ref::steal(callWith(arguments, keywords.get()));
-    const Error error = returned ? Error() : raised();
+    watched.end();
+    const Error error = returned ? Error() : watched.takeError(called(), gil_);
     const auto code = returned ? take(returned.get()) : refuse(sink_, error);
     returned = Ref();  // which may have used the memory of a span
     if (conversion.endLoans()) [[likely]] return code;

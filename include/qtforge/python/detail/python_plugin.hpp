@@ -112,9 +112,9 @@ class PythonPlugin final : public IPlugin {
     return onLane([before, after](PyObject* plugin, const Gil& gil) -> expected<void> {
       const Ref old = objectToPython(before.values(), gil), now = objectToPython(after.values(), gil);
       if (!old || !now) return takePythonError("its settings", gil);
-      return judge(Ref::steal(orStay([&] {
+      return call("on_config_changed", gil, [&] {
         return PyObject_CallMethod(plugin, "on_config_changed", "OO", old.get(), now.get());
-      })), gil);
+      });
     });
   }
 
@@ -148,10 +148,12 @@ class PythonPlugin final : public IPlugin {
 
   // `before` and `behind` are functions of qtforge._author; may be null.
   expected<void> hook(const char* method, PluginState after, const char* before = nullptr, const char* behind = nullptr) {
-    auto done = onLane([=](PyObject* plugin, const Gil& gil) -> expected<void> {
-      if (before)
+    auto done = onLane([=, context = context_](PyObject* plugin, const Gil& gil) -> expected<void> {
+      if (before) {
+        context->offences.store(0, std::memory_order_relaxed);  // another try
         if (auto told = tellAuthor(before, plugin, gil); !told) return told;
-      auto called = judge(Ref::steal(orStay([&] { return PyObject_CallMethod(plugin, method, nullptr); })), gil);
+      }
+      auto called = call(method, gil, [&] { return PyObject_CallMethod(plugin, method, nullptr); });
       if (!called) return called;
       return behind ? tellAuthor(behind, plugin, gil) : expected<void>();
     });
@@ -159,9 +161,16 @@ class PythonPlugin final : public IPlugin {
     return done;
   }
 
+  template <class F>
+  static expected<void> call(const char* hook, const Gil& gil, F&& f) {
+    WatchedCall watched("a hook", hook);
+    const Ref result = Ref::steal(orStay(f));
+    watched.end();
+    return result ? judge(result, gil) : watched.takeError("raised", gil);
+  }
+
   // What a hook's result means: None and what counts as true are success.
   static expected<void> judge(const Ref& result, const Gil& gil) {
-    if (!result) return takePythonError("raised", gil);
     if (PyCoro_CheckExact(result.get())) {
       const Ref closed = Ref::steal(PyObject_CallMethod(result.get(), "close", nullptr));
       PyErr_Clear();
