@@ -258,7 +258,7 @@ BOOST_AUTO_TEST_CASE(a_plugin_that_is_stopped_three_times_goes_into_Error_and_ca
   BOOST_TEST((event.at("message").as_string().find("3 calls were stopped") != json::string::npos));
   BOOST_TEST((plugin->state() == PluginState::Error));
   logged().find(has("3 calls were stopped"));
-  BOOST_TEST(MessageBus::instance().drain().has_value());
+  BOOST_TEST(MessageBus::instance().drain(1min).has_value());
   BOOST_TEST(failed.count([](const json::value&) { return true; }) == 3u);  // the fourth was not called
   BOOST_TEST(plugin->initialize().has_value());
   BOOST_TEST(plugin->activate().has_value());

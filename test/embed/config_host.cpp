@@ -1,4 +1,4 @@
-// A host that is told by JSON how to start Python and what to run: `config_host '{...}'`. Run by test_config.py.
+// A host that is told by JSON how to start Python and what to run: `hosts config '{...}'`. Run by test_config.py.
 //
 //   "config"   the fields of PythonConfig
 //   "running"  whether Python runs already, started by somebody else
@@ -9,6 +9,8 @@
 //   "latency"  how many messages that a Python plugin answers are timed, while another thread of Python computes
 //
 // Prints "error CODE MESSAGE" for the first that fails.
+
+#include "hosts.hpp"
 
 #include <qtforge/python/python_executor.hpp>
 #include <qtforge/python/python_plugin_loader.hpp>
@@ -81,7 +83,7 @@ void measure(std::int64_t messages) {
 
 }  // namespace
 
-int main(int, char** argv) {
+int hosts::config(int, char** argv) {
   const auto told = json::parse(argv[1]).as_object();
   const auto flag = [&](const char* name) { return told.contains(name) && told.at(name).as_bool(); };
   if (flag("running")) {

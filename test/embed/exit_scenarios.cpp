@@ -1,5 +1,7 @@
-// Hosts that end in every way a process can, with Python and plugins in them: `exit_scenarios SCENARIO`.
+// Hosts that end in every way a process can, with Python and plugins in them: `hosts exits SCENARIO`.
 // test_exit.py runs them and looks at how they ended and what the plugins could still do.
+
+#include "hosts.hpp"
 
 #include <qtforge/python/python_executor.hpp>
 #include <qtforge/python/python_plugin_loader.hpp>
@@ -181,7 +183,7 @@ int folderInPlaceOfThePackage() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int hosts::exits(int argc, char** argv) {
   const std::map<std::string, int (*)()> scenarios{
       {"manager_destroyed", managerDestroyed},
       {"manager_at_namespace_scope", managerAtNamespaceScope},

@@ -1,5 +1,7 @@
-// A host with a plugin that misbehaves and a neighbour that does not: `hostile_host FOLDER`, which has both. Tells what
+// A host with a plugin that misbehaves and a neighbour that does not: `hosts hostile FOLDER`, which has both. Tells what
 // became of each step, asks the neighbour before and after, and ends by returning from main. Run by test_hostile.py.
+
+#include "hosts.hpp"
 
 #include <qtforge/python/python_integration.hpp>
 #include <qtforge/python/python_plugin_loader.hpp>
@@ -22,7 +24,7 @@ void askNeighbour() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int hosts::hostile(int argc, char** argv) {
   if (argc != 2) return 2;
   const std::string folder = argv[1];
   qtforge::python::PythonIntegration::initialize().value();
@@ -47,4 +49,5 @@ int main(int argc, char** argv) {
   if (hostile) tell("unload", manager.unloadPlugin("hostile"));
   askNeighbour();
   std::cout << "end" << std::endl;
+  return 0;
 }

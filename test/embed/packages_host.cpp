@@ -1,5 +1,7 @@
-// A host with an environment of its own that loads a plugin: `packages_host VENV WHEELS keep|install PLUGIN`. Prints the
+// A host with an environment of its own that loads a plugin: `hosts packages VENV WHEELS keep|install PLUGIN`. Prints the
 // plugin's version, or the code and message of the error. Run by test_packages_host.py.
+
+#include "hosts.hpp"
 
 #include <qtforge/python/python_integration.hpp>
 #include <qtforge/python/python_plugin_loader.hpp>
@@ -8,7 +10,7 @@
 #include <iostream>
 #include <string_view>
 
-int main(int argc, char** argv) {
+int hosts::packages(int argc, char** argv) {
   if (argc != 5) return 2;
   qtforge::python::PythonConfig config;
   config.virtualEnvPath = argv[1];

@@ -1,5 +1,7 @@
-// What must hold for long: `soak threads SECONDS`, `soak deliveries COUNT PLUGIN`, `soak cycles COUNT PLUGIN`. Prints what it
+// What must hold for long: `hosts soak threads SECONDS`, `... deliveries COUNT PLUGIN`, `... cycles COUNT PLUGIN`. Prints what it
 // counted as one line of JSON. Run by test_soak.py.
+
+#include "hosts.hpp"
 
 #include <qtforge/python/python_executor.hpp>
 #include <qtforge/python/python_integration.hpp>
@@ -112,7 +114,7 @@ boost::json::object cycles(std::int64_t count, const std::string& path) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int hosts::soak(int argc, char** argv) {
   if (argc < 3) return 2;
   const std::string_view what = argv[1];
   const auto number = std::stoll(argv[2]);
@@ -123,4 +125,5 @@ int main(int argc, char** argv) {
   else if (what == "cycles" && argc == 4) told = cycles(number, argv[3]);
   else return 2;
   std::cout << told << std::endl;
+  return 0;
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/config_host"
+PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
 INVALID_ARGUMENT, NOT_FOUND, MISMATCH, ALREADY_INITIALIZED = 2, 32, 33, 34
 VERSION = ".".join(map(str, sys.version_info[:3]))
@@ -25,7 +25,7 @@ def host(tmp_path):
             told["again"] = again
         own = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k != "VIRTUAL_ENV"}
         ran = subprocess.run(
-            [PROGRAM, json.dumps(told)],
+            [PROGRAM, "config", json.dumps(told)],
             cwd=tmp_path,
             env={**own, **(variables or {})},
             text=True,
@@ -126,7 +126,7 @@ def test_a_handler_beside_a_thread_that_computes_is_called_soon(tmp_path):
 
     def quickest(interval):
         told = {"config": {"gilSwitchInterval": interval}, "plugins": [str(folder)], "latency": 100}
-        ran = subprocess.run([PROGRAM, json.dumps(told)], text=True, capture_output=True, timeout=60)
+        ran = subprocess.run([PROGRAM, "config", json.dumps(told)], text=True, capture_output=True, timeout=60)
         assert ran.returncode == 0, ran.stderr
         return float(ran.stdout.split()[0])
 

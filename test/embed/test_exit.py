@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/exit_scenarios"
+PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
 
 
 def start(scenario, tmp_path):
     environment = {**os.environ, "QTFORGE_TEST_FILE": str(tmp_path / "notes.txt")}
     return subprocess.Popen(
-        [PROGRAM, scenario], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [PROGRAM, "exits", scenario], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 

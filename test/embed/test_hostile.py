@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hostile_host"
+PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
 
 NEIGHBOUR = """
@@ -151,7 +151,7 @@ def host(tmp_path):
         write("neighbour", NEIGHBOUR)
         write("hostile", HOSTILE.format(head=head, methods=indented(methods)), main_class="Hostile", **{"lane": "own", **(manifest or {})})
         # Its own folder, so that a core file or a change of it harms nobody.
-        return subprocess.run([PROGRAM, tmp_path], cwd=tmp_path, text=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        return subprocess.run([PROGRAM, "hostile", tmp_path], cwd=tmp_path, text=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
 
     return run
 

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "python" / "support"))
 from wheels import wheel
 
-PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/packages_host"
+PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
 DEPENDENCY_MISSING, DEPENDENCY_VERSION, INSTALL_FAILED = 20, 21, 48
 
@@ -43,7 +43,7 @@ def place(tmp_path):
         manifest = {"name": "needs", "version": "1.0.0", "language": "python", "entry_point": "needs.py"}
         (folder / "plugin.json").write_text(json.dumps({**manifest, "python_requirements": requirements}))
         ran = subprocess.run(
-            [PROGRAM, tmp_path / "venv", tmp_path / "wheels", how, folder], text=True, capture_output=True, timeout=60
+            [PROGRAM, "packages", tmp_path / "venv", tmp_path / "wheels", how, folder], text=True, capture_output=True, timeout=60
         )
         assert ran.returncode in (0, 1), ran.stderr
         return ran.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/config_host"
+PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
 VERSION = ".".join(map(str, sys.version_info[:3]))
 MINOR = ".".join(map(str, sys.version_info[:2]))
@@ -44,7 +44,7 @@ def host(tmp_path):
         told = {"config": {}, "plugins": [str(folder) for folder in plugins]}
         own = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         ran = subprocess.run(
-            [PROGRAM, json.dumps(told)],
+            [PROGRAM, "config", json.dumps(told)],
             cwd=tmp_path,
             env={**own, **(variables or {})},
             text=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 BUILD = Path(os.environ["QTFORGE_BUILD_ROOT"])
-PROGRAM = BUILD / "test/embed/soak"
+PROGRAM = BUILD / "test/embed/hosts"
 TIMES = int(os.environ.get("QTFORGE_SOAK", "1"))
 pytestmark = [
     pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python"),
@@ -39,7 +39,7 @@ class Counter(IPlugin):
 
 
 def soak(*arguments):
-    ran = subprocess.run([PROGRAM, *map(str, arguments)], text=True, capture_output=True, timeout=100 + 60 * TIMES)
+    ran = subprocess.run([PROGRAM, "soak", *map(str, arguments)], text=True, capture_output=True, timeout=100 + 60 * TIMES)
     assert ran.returncode == 0, f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}"
     return json.loads(ran.stdout)
 

@@ -72,7 +72,7 @@ def test_a_host_its_libraries_and_plugins_of_both_languages_share_the_bus(export
 
 def test_any_host_shows_its_root_to_libraries_that_it_loads():
     """So that one which includes host.hpp makes no second bus."""
-    shown = symbols(BUILD / "test" / "embed" / "exit_scenarios")
+    shown = symbols(BUILD / "test" / "embed" / "hosts")
     assert [name for name in shown if name.startswith("qtforge_root_v1")]
 
 
