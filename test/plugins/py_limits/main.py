@@ -20,7 +20,7 @@ def run(what):
         while time.monotonic() < until:
             time.sleep(0.01)
     if what == "in C":
-        sum(itertools.repeat(0, 600_000_000))  # no allocation, which sanitizers slow down
+        sum(itertools.repeat(0, 1_500_000_000))  # no allocation, which sanitizers slow down
     if what == "recursion":
         deep(0)
 
