@@ -139,6 +139,7 @@ def test_an_environment_that_is_none_is_named(host, plugin, tmp_path):
     assert "leads out of" in told
 
 
+@pytest.mark.plain("what it starts is a plain Python, which cannot load an extension with sanitizers")
 def test_what_a_plugin_starts_finds_its_modules(host, plugin):
     job = """
         import multiprocessing
