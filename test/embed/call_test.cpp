@@ -33,7 +33,7 @@ using qtforge::python::PythonExecutor;
 namespace asio = boost::asio;
 namespace json = boost::json;
 
-namespace {
+namespace call_test {
 
 struct Point {
   double x = 0, y = 0;
@@ -57,7 +57,9 @@ struct Celsius {
 
 struct OneWay {};
 
-}  // namespace
+}  // namespace call_test
+
+using namespace call_test;
 
 template <>
 struct qtforge::python::PythonConversion<Celsius> {
@@ -75,7 +77,7 @@ struct qtforge::python::PythonConversion<OneWay> {
   static std::tuple<int, Celsius> toPython(const OneWay&) { return {1, Celsius{2}}; }
 };
 
-namespace {
+namespace call_test {
 
 /// An executor with functions that the cases call.
 struct Functions {
@@ -125,7 +127,7 @@ struct Completions : Functions {
   void run() { context.run_for(20s); }
 };
 
-}  // namespace
+}  // namespace call_test
 
 BOOST_FIXTURE_TEST_SUITE(python_values, Functions)
 

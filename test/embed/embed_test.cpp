@@ -24,7 +24,7 @@ using qtforge::python::PythonExecutor;
 using qtforge::python::PythonIntegration;
 namespace json = boost::json;
 
-namespace {
+namespace embed_test {
 
 struct Reading {
   std::string name;
@@ -85,7 +85,9 @@ struct Broken {
   const char* says;
 };
 
-}  // namespace
+}  // namespace embed_test
+
+using namespace embed_test;
 
 BOOST_TEST_GLOBAL_FIXTURE(StartPython);
 

@@ -11,7 +11,7 @@ using test::contains;
 using test::LogBox;
 namespace json = boost::json;
 
-namespace {
+namespace errors_test {
 
 bool hasNotes(PythonExecutor& executor) { return executor.evaluate<bool>("hasattr(BaseException, 'add_note')").value(); }
 
@@ -24,7 +24,9 @@ bool hasNotes(PythonExecutor& executor) { return executor.evaluate<bool>("hasatt
   }
 }
 
-}  // namespace
+}  // namespace errors_test
+
+using namespace errors_test;
 
 BOOST_AUTO_TEST_SUITE(errors)
 

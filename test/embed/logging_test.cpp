@@ -13,7 +13,7 @@ using qtforge::python::PythonIntegration;
 using test::contains;
 using test::LogBox;
 
-namespace {
+namespace logging_test {
 
 const char* const lines = R"(
 import asyncio, gc, logging, sys, threading, warnings
@@ -103,7 +103,9 @@ struct Level {
   const LogLevel before = logLevel();
 };
 
-}  // namespace
+}  // namespace logging_test
+
+using namespace logging_test;
 
 BOOST_AUTO_TEST_SUITE(logging)
 

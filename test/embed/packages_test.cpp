@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 using python::PackageManager;
 using python::PackageOptions;
 
-namespace {
+namespace packages_test {
 
 /// A folder with an empty environment `venv`, and wheels: beta 1.0 and 2.0, alpha 1.0 which needs beta.
 struct Place : test::Folder {
@@ -50,7 +50,9 @@ std::string text(const std::vector<python::PackageChange>& changes) {
   return all;
 }
 
-}  // namespace
+}  // namespace packages_test
+
+using namespace packages_test;
 
 BOOST_AUTO_TEST_SUITE(package_manager)
 
