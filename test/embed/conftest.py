@@ -1,6 +1,9 @@
 """What the tests of this folder share."""
 
+import json
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,26 @@ def told_to_sanitizers():
         return {**os.environ, **more} if options else dict(os.environ)
 
     return environment
+
+
+@pytest.fixture
+def config_host(tmp_path, told_to_sanitizers):
+    """Runs `hosts config` in a folder of its own, without the variables of Python; gives what came of it."""
+
+    def run(told, variables=None, sanitizers=""):
+        own = {k: v for k, v in told_to_sanitizers(sanitizers).items() if not k.startswith("PYTHON") and k != "VIRTUAL_ENV"}
+        ran = subprocess.run(
+            [Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts", "config", json.dumps(told)],
+            cwd=tmp_path,
+            env={**own, **(variables or {})},
+            text=True,
+            capture_output=True,
+            timeout=60,
+        )
+        assert ran.returncode == (1 if "error " in ran.stdout else 0), f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}"
+        return ran
+
+    return run
 
 
 def pytest_configure(config):

@@ -16,7 +16,7 @@ VERSION = ".".join(map(str, sys.version_info[:3]))
 
 
 @pytest.fixture
-def host(tmp_path, told_to_sanitizers):
+def host(config_host):
     """Runs the host in a folder of its own; gives what it printed, its standard error too where that is wanted."""
 
     def run(code="", *, variables=None, errors=False, running=False, thread=False, again=None, **config):
@@ -24,17 +24,7 @@ def host(tmp_path, told_to_sanitizers):
         if again is not None:
             told["again"] = again
         # A Python that runs already is ended by nobody.
-        own = told_to_sanitizers("detect_leaks=0" if running else "")
-        own = {k: v for k, v in own.items() if not k.startswith("PYTHON") and k != "VIRTUAL_ENV"}
-        ran = subprocess.run(
-            [PROGRAM, "config", json.dumps(told)],
-            cwd=tmp_path,
-            env={**own, **(variables or {})},
-            text=True,
-            capture_output=True,
-            timeout=60,
-        )
-        assert ran.returncode == (1 if "error " in ran.stdout else 0), f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}"
+        ran = config_host(told, variables, sanitizers="detect_leaks=0" if running else "")
         return (ran.stdout, ran.stderr) if errors else ran.stdout
 
     return run

@@ -39,20 +39,10 @@ def plugin(tmp_path):
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(config_host):
     def run(*plugins, variables=None):
         told = {"config": {}, "plugins": [str(folder) for folder in plugins]}
-        own = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        ran = subprocess.run(
-            [PROGRAM, "config", json.dumps(told)],
-            cwd=tmp_path,
-            env={**own, **(variables or {})},
-            text=True,
-            capture_output=True,
-            timeout=60,
-        )
-        assert ran.returncode == (1 if "error " in ran.stdout else 0), f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}"
-        return ran.stdout
+        return config_host(told, variables).stdout
 
     return run
 
