@@ -24,8 +24,8 @@ class InterfaceGuard {
   /// Calls the method `Name`. Errors as InterfaceHandle::call, but never Errc::PluginUnloaded.
   template <FixedString Name, class... Arguments>
     requires detail::CallableMethod<I, Name, Arguments...>
-  auto call(Arguments&&... arguments) const -> expected<detail::ResultOf<I, Name>> {
-    return detail::callThunk<I, Name>(methods_, self_, callee_->label(), std::forward<Arguments>(arguments)...);
+  [[gnu::always_inline]] auto call(Arguments&&... arguments) const -> expected<detail::ResultOf<I, Name>> {
+    return detail::callThunk<I, Name>(methods_, self_, callee_.get()->label(), std::forward<Arguments>(arguments)...);
   }
 
   [[nodiscard]] const InterfaceGuard* operator->() const noexcept { return this; }

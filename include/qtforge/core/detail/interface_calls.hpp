@@ -94,13 +94,14 @@ union ResultRoom {
   R value;
 };
 
+// In line, both of them: else arguments and result go through memory twice, which takes longer than the call.
 template <class Signature>
 struct ThunkCall;
 template <class R, class... P>
 struct ThunkCall<R(P...)> {
   template <class... Arguments>
-  static expected<R> call(AnyThunk thunk, void* self, const std::string& label, std::string_view method,
-                          Arguments&&... arguments) {
+  [[gnu::always_inline]] static expected<R> call(AnyThunk thunk, void* self, const std::string& label,
+                                                 std::string_view method, Arguments&&... arguments) {
     const auto function = reinterpret_cast<typename SignatureParts<R(P...)>::Thunk>(thunk);
     FailureRoom failure;
     const ErrorSink sink = failure.sink();
@@ -123,10 +124,11 @@ struct ThunkCall<R(P...)> {
 
 /// @param label  whose methods they are, for errors
 template <class I, FixedString Name, class... Arguments>
-expected<ResultOf<I, Name>> callThunk(const AnyThunk* methods, void* self, const std::string& label, Arguments&&... arguments) {
+[[gnu::always_inline]] inline expected<ResultOf<I, Name>> callThunk(const AnyThunk* methods, void* self,
+                                                                    const std::string& label, Arguments&&... arguments) {
   using M = MethodNamed<I, Name>;
-  return ThunkCall<typename M::Type>::call(methods[I::indexOf(Name.view())], self, label, M::name,
-                                           std::forward<Arguments>(arguments)...);
+  constexpr auto index = I::indexOf(Name.view());
+  return ThunkCall<typename M::Type>::call(methods[index], self, label, M::name, std::forward<Arguments>(arguments)...);
 }
 
 /// Thunks for ErasedImplementation, in the interface's order.
