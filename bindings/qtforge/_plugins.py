@@ -18,7 +18,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from qtforge._leaks import Watch
 
@@ -36,7 +36,11 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
-        return compile(self.get_data(path), path, "exec", dont_inherit=True)
+        source = self.get_data(path)
+        extension = sys.modules.get("qtforge._qtforge")  # None in a child that only finds modules by it
+        if extension is None:
+            return compile(source, path, "exec", dont_inherit=True)
+        return cast("CodeType", extension.compile_module(source, path))
 
     def get_data(self, path: str | bytes) -> bytes:
         """The bytes of a file in the plugin's folders, which is opened once and must not be a link that leaves them."""

@@ -239,6 +239,12 @@ bp::object pluginCall(std::uint64_t plugin, bp::object interface, bp::object met
   });
 }
 
+bp::object compileModule(bp::object source, bp::object filename) {
+  const auto compile = isForkedChild() ? nullptr : later(*table, &python::Bridge::compileModule);
+  if (compile) return call([&] { return compile(source.ptr(), filename.ptr()); });
+  return bp::import("builtins").attr("compile")(source, filename, "exec", 0, true);
+}
+
 /// The ABI tag of a native plugin, none of whose code runs.
 std::string pluginAbiTag(const std::string& path) {
   const auto fail = [](const Error& error) {
@@ -275,6 +281,7 @@ void defineFunctions() {
   bp::def("set_debug_mode", setDebugMode, (arg("enabled")));
   bp::def("plugin_state", pluginState, (arg("plugin")));
   bp::def("plugin_description", pluginDescription, (arg("plugin")));
+  bp::def("compile_module", compileModule, (arg("source"), arg("filename")));
   bp::def("plugin_load", pluginLoad, (arg("path")));
   bp::def("plugin_load_as", pluginLoadAs, (arg("path"), arg("name"), arg("topic_prefix"), arg("configuration")));
   bp::def("plugin_step", pluginStep, (arg("plugin"), arg("step")));

@@ -6,6 +6,7 @@
 //   "again"    fields of a second initialize
 //   "code"     what Python runs then
 //   "plugins"  folders of plugins to load, in this order
+//   "usage"    whether to print how much memory Python has at the end
 //   "latency"  how many messages that a Python plugin answers are timed, while another thread of Python computes
 //
 // Prints "error CODE MESSAGE" for the first that fails.
@@ -39,6 +40,8 @@ python::PythonConfig configOf(const json::object& fields) {
     else if (key == "environment") config.environment = json::value_to<std::map<std::string, std::string>>(value);
     else if (key == "isolated") config.isolated = value.as_bool();
     else if (key == "gilSwitchInterval") config.gilSwitchInterval = std::chrono::microseconds(value.as_int64());
+    else if (key == "executionTimeout") config.executionTimeout = std::chrono::milliseconds(value.as_int64());
+    else if (key == "maxMemoryUsage") config.maxMemoryUsage = json::value_to<std::size_t>(value);
     else throw std::runtime_error("no such field: " + std::string(key));
   }
   return config;
@@ -109,6 +112,7 @@ int hosts::config(int, char** argv) {
       if (!fine(plugin ? expected<void>() : expected<void>(plugin.error()))) return 1;
       if (!fine((*plugin)->initialize()) || !fine((*plugin)->activate())) return 1;
     }
+  if (flag("usage")) std::cout << "usage " << python::PythonIntegration::memoryUsage() << std::endl;
   if (const auto* latency = told.if_contains("latency")) measure(latency->as_int64());
   return 0;
 }

@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
   const std::map<std::string_view, int (*)(int, char**)> all{{"config", hosts::config},
                                                              {"exits", hosts::exits},
                                                              {"hostile", hosts::hostile},
+                                                             {"no_memory", hosts::noMemory},
                                                              {"packages", hosts::packages},
                                                              {"soak", hosts::soak}};
   const auto host = all.find(argc > 1 ? argv[1] : "");

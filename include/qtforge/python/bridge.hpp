@@ -160,6 +160,9 @@ struct Bridge {
   PyObject* (*logSubscribe)(PyObject* function, int level);
   /// No call begins any more. @return bool: whether there was one
   PyObject* (*logUnsubscribe)(std::uint64_t subscription);
+
+  /// Compiles a module, also where Python's memory is at its limit. @param source  bytes. @return its code
+  PyObject* (*compileModule)(PyObject* source, PyObject* filename);
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

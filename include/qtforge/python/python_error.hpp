@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/python_error.hpp: Python's exceptions as Error, and Error as Python's exceptions.
 
+#include <qtforge/python/detail/memory_reserve.hpp>
 #include <qtforge/python/ref.hpp>
 #include <qtforge/utils/error.hpp>
 
@@ -70,6 +71,7 @@ inline std::string formatTraceback(PyObject* exception, const Gil& gil) {
 /// @param what  what was tried, put in front of the exception's text
 /// @param code  Errc::PythonError unless the caller knows better
 [[nodiscard]] inline Error takePythonError(const std::string& what, const Gil& gil, Errc code = Errc::PythonError) {
+  const detail::MemoryReserve reserve;
   const Ref exception = detail::takeException(gil);
   if (!exception) return Error(code, what + ": failed without a Python exception");
   const auto type = detail::qualifiedName(Py_TYPE(exception.get()), gil);

@@ -45,6 +45,10 @@ struct PythonConfig {
   /// of a plugin); 0: any time. Then it is stopped with `qtforge.ExecutionTimeout`, as far as that is possible, and is
   /// Errc::TimedOut. Advisory: docs/guides/hosts.md says what cannot be stopped.
   std::chrono::milliseconds executionTimeout{0};
+  /// How many bytes Python may hold, its own modules included; 0: any number, else at least 16 MiB. What goes over that is a
+  /// MemoryError of whoever asks, and is logged. What does not come from Python's allocators is not counted, such as
+  /// numpy's arrays: see docs/guides/hosts.md.
+  std::size_t maxMemoryUsage = 0;
 
   friend bool operator==(const PythonConfig&, const PythonConfig&) = default;
 };
@@ -60,7 +64,7 @@ class PythonIntegration {
   /// not hold the GIL afterwards.
   ///
   /// A Python that runs already is somebody else's: what `config` says of its start (`sysPath`, `arguments`, `environment`,
-  /// `isolated`, `gilSwitchInterval`) is not applied, with a warning where it was set.
+  /// `isolated`, `gilSwitchInterval`, `maxMemoryUsage`) is not applied, with a warning where it was set.
   ///
   /// @return nothing; also when called again with the same configuration; or
   ///   - Errc::PythonNotFound            no such interpreter or environment, or it does not run
@@ -87,6 +91,7 @@ class PythonIntegration {
     if (auto fine = detail::checkStartSettings(config.sysPath, config.arguments, config.environment, config.gilSwitchInterval);
         !fine)
       return fine;
+    if (auto fine = detail::checkMemoryLimit(config.maxMemoryUsage); !fine) return fine;
     if (auto runs = Py_IsInitialized() ? join(config) : start(config); !runs) return runs;
     state.started = true;
     state.config = config;
@@ -99,6 +104,13 @@ class PythonIntegration {
 
   /// Whether Python runs and the library uses it.
   [[nodiscard]] static bool isInitialized() noexcept { return detail::Interpreter::find() != nullptr; }
+
+  /// How many bytes Python's allocators hold. Counted where PythonConfig::maxMemoryUsage is set, else 0.
+  /// @par Thread safety  any thread.
+  [[nodiscard]] static std::size_t memoryUsage() noexcept {
+    const auto* interpreter = detail::Interpreter::find();
+    return interpreter ? interpreter->memoryUsage() : 0;
+  }
 
   /// Takes what Python code writes to sys.stdout and sys.stderr, by whole lines with the plugin's name; without this
   /// print goes to the program's stdout, untouched. Again: another sink. What goes around Python's streams, as C code and
@@ -162,9 +174,11 @@ class PythonIntegration {
     if (auto same = detail::checkRunning(config.pythonPath, config.virtualEnvPath); !same) return same;
     const PythonConfig none;
     if (config.sysPath != none.sysPath || config.arguments != none.arguments || config.environment != none.environment ||
-        config.isolated != none.isolated || config.gilSwitchInterval != none.gilSwitchInterval)
+        config.isolated != none.isolated || config.gilSwitchInterval != none.gilSwitchInterval ||
+        config.maxMemoryUsage != none.maxMemoryUsage)
       Logger("qtforge.python").warning("PythonIntegration::initialize: Python runs already and stays as it is: sysPath, "
-                                       "arguments, environment, isolated and gilSwitchInterval are not applied");
+                                       "arguments, environment, isolated, gilSwitchInterval and maxMemoryUsage are not "
+                                       "applied");
     if (!detail::Interpreter::find()) {
       const Gil gil;
       PyObject* extension = PyDict_GetItemString(PyImport_GetModuleDict(), "qtforge._qtforge");
@@ -190,8 +204,14 @@ class PythonIntegration {
     pre.parse_argv = pre.configure_locale = pre.coerce_c_locale = pre.coerce_c_locale_warn = 0;
     pre.utf8_mode = 1;
     // Python's own allocator hides what its objects hold from a sanitizer.
-    if constexpr (std::string_view(QTFORGE_DETAIL_SANITIZER) != "none") pre.allocator = PYMEM_ALLOCATOR_MALLOC;
+    constexpr bool sanitized = std::string_view(QTFORGE_DETAIL_SANITIZER) != "none";
+    if (sanitized) pre.allocator = PYMEM_ALLOCATOR_MALLOC;
+    else if (config.maxMemoryUsage != 0) pre.allocator = PYMEM_ALLOCATOR_PYMALLOC;  // whatever PYTHONMALLOC says
     if (const auto status = Py_PreInitialize(&pre); PyStatus_Exception(status)) return failed(status);
+    auto* memory = config.maxMemoryUsage == 0 ? nullptr : new detail::MemoryLimit([]() -> const char* {
+      const auto* plugin = detail::PluginScope::current();
+      return plugin ? plugin->lastingName : nullptr;
+    });  // for good
     PyConfig settings;
     config.isolated ? PyConfig_InitIsolatedConfig(&settings) : PyConfig_InitPythonConfig(&settings);
     settings.parse_argv = settings.install_signal_handlers = settings.configure_c_stdio = 0;
@@ -225,7 +245,8 @@ class PythonIntegration {
     struct sigaction pipe{};
     sigaction(SIGPIPE, nullptr, &pipe);
     if (config.ignoreSigpipe && pipe.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
-    detail::joinInterpreter(detail::Interpreter::Role::Owner);
+    detail::joinInterpreter(detail::Interpreter::Role::Owner, memory);
+    if (memory) memory->set(static_cast<std::int64_t>(config.maxMemoryUsage));
     detail::lastingState() = PyEval_SaveThread();  // which nobody deletes: Python is not finalized
     return {};
   }

@@ -6,6 +6,7 @@
 #include <qtforge/python/detail/offender.hpp>
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/bridge_receiver.hpp>
+#include <qtforge/python/detail/compiling.hpp>
 #include <qtforge/python/detail/executor.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
@@ -74,14 +75,15 @@ inline const Bridge& bridgeTable() {
                                 &Guarded<&bridgeFollowLog>::call,
                                 &Guarded<&bridgeLogOfLogging>::call,
                                 &Guarded<&bridgeLogSubscribe>::call,
-                                &Guarded<&bridgeLogUnsubscribe>::call};
+                                &Guarded<&bridgeLogUnsubscribe>::call,
+                                &Guarded<&bridgeCompileModule>::call};
   return table;
 }
 
 /// Takes up a Python that is running: lanes, executor table and, for the end, a function with Python's atexit.
-inline Interpreter& joinInterpreter(Interpreter::Role role) {
+inline Interpreter& joinInterpreter(Interpreter::Role role, MemoryLimit* memory = nullptr) {
   auto& process = qtforge::detail::processRoot();
-  auto made = std::make_unique<Interpreter>(role);
+  auto made = std::make_unique<Interpreter>(role, memory);
   void* none = nullptr;
   if (!process.interpreter.compare_exchange_strong(none, made.get())) return *static_cast<Interpreter*>(none);
   made->begin();

@@ -2,6 +2,7 @@
 // qtforge/python/detail/executor.hpp: namespaces, code and calls for PythonExecutor, behind its table.
 
 #include <qtforge/python/detail/bridge_bus.hpp>
+#include <qtforge/python/detail/compiling.hpp>
 #include <qtforge/python/detail/executed_source.hpp>
 #include <qtforge/python/detail/found_names.hpp>
 #include <qtforge/python/detail/python_invoke.hpp>
@@ -137,7 +138,7 @@ struct ExecutorFunctions {
       return Error(Errc::InvalidArgument, std::string(what) + ": the code has a NUL byte");
     const auto name = start == Py_file_input ? ExecutedSources::instance().add(filename, source, gil)
                                              : std::string(std::string_view(filename));
-    const Ref compiled = Ref::steal(Py_CompileString(source.c_str(), name.c_str(), start));
+    const Ref compiled = compileText(source.c_str(), name.c_str(), start, gil);
     auto* globals = Held::of(executor);
     WatchedCall watched("the code of an executor", name);
     Ref done = Ref::steal(compiled ? orStay([&] { return PyEval_EvalCode(compiled.get(), globals, globals); }) : nullptr);

@@ -2,6 +2,7 @@
 // qtforge/python/detail/interpreter.hpp: the one Python of the process: its lanes, its plugins' contexts, its end.
 
 #include <qtforge/communication/detail/process_root.hpp>
+#include <qtforge/python/detail/memory_limit.hpp>
 #include <qtforge/python/detail/watchdog.hpp>
 #include <qtforge/python/lane.hpp>
 #include <qtforge/python/package_source.hpp>
@@ -84,7 +85,8 @@ class Interpreter {
   /// Whether the library started Python, and so ends it too.
   enum class Role { Owner, Guest };
 
-  explicit Interpreter(Role role) : role_(role) {}
+  /// @param memory  null: Python may have any amount
+  explicit Interpreter(Role role, MemoryLimit* memory = nullptr) : role_(role), memory_(memory) {}
 
   /// Takes up its work, as the process's.
   void begin() {
@@ -147,6 +149,9 @@ class Interpreter {
   }
 
   [[nodiscard]] bool owns() const noexcept { return role_ == Role::Owner; }
+
+  /// What Python's allocators hold; 0 where it is not counted.
+  [[nodiscard]] std::size_t memoryUsage() const noexcept { return memory_ ? static_cast<std::size_t>(memory_->used()) : 0; }
 
   /// Has `function` called without arguments, on a lane, after each change of the log's level or of debug mode.
   void followLog(SharedRef function) {
@@ -233,9 +238,9 @@ for stream in (sys.stdout, sys.stderr):
     const Gil gil;
     const Ref names = Ref::steal(PyDict_New());
     const Ref limit = Ref::steal(PyFloat_FromDouble(seconds));
-    PyDict_SetItemString(names.get(), "__builtins__", PyEval_GetBuiltins());
-    PyDict_SetItemString(names.get(), "seconds", limit.get());
-    const Ref done = Ref::steal(PyRun_String(ending, Py_file_input, names.get(), names.get()));
+    const bool told = names && limit && PyDict_SetItemString(names.get(), "__builtins__", PyEval_GetBuiltins()) == 0 &&
+                      PyDict_SetItemString(names.get(), "seconds", limit.get()) == 0;
+    const Ref done = Ref::steal(told ? PyRun_String(ending, Py_file_input, names.get(), names.get()) : nullptr);
     if (!done) {
       Logger("qtforge.python").error(takePythonError("the end of Python", gil).message());
       return {};
@@ -246,6 +251,7 @@ for stream in (sys.stdout, sys.stderr):
   std::vector<std::string> end(qtforge::detail::Deadline deadline) {
     const GilRelease released;
     std::vector<std::string> stuck;
+    if (memory_) memory_->lift();
     if (role_ == Role::Owner) {
       auto ended = std::make_shared<std::promise<std::string>>();
       auto done = ended->get_future();
@@ -269,6 +275,7 @@ for stream in (sys.stdout, sys.stderr):
   }
 
   const Role role_;
+  MemoryLimit* const memory_;
   Watchdog watchdog_;
   std::atomic<bool> ended_{false};
   mutable std::mutex mutex_;  // guards all below; a leaf

@@ -19,8 +19,10 @@ inline void endSubscriptions(const PluginContext& plugin, const Gil&) {
       [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.plugin == &plugin; }));
 }
 
-/// Calls a function of qtforge._author, where what plugins started is kept account of.
+/// Calls a function of qtforge._author, where what plugins started is kept account of; with the reserve of memory, since
+/// a lock of its that is not released for lack of memory would stop the lane.
 inline expected<void> tellAuthor(const char* function, PyObject* argument, const Gil& gil) {
+  const MemoryReserve reserve;
   const Ref author = Ref::steal(argument ? PyImport_ImportModule("qtforge._author") : nullptr);
   const Ref done = Ref::steal(
       author ? orStay([&] { return PyObject_CallMethod(author.get(), function, "O", argument); }) : nullptr);
@@ -51,6 +53,7 @@ inline void tellWhatIsKept(const PluginContext& plugin, SharedRef watch) {
 /// Takes back what the plugin started, drops its object and modules, on its lane.
 inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   const PluginScope scope(&plugin);
+  const MemoryReserve reserve;
   if (auto told = tellAuthor("unload", plugin, gil); !told)
     Logger("qtforge.python").warning("plugin '" + plugin.name + "': unload: " + told.error().message());
   const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));

@@ -2,6 +2,7 @@
 // qtforge/python/detail/start_settings.hpp: what a host sets of Python when it starts it: checked before, applied then.
 
 #include <qtforge/core/detail/environment_variable.hpp>
+#include <qtforge/python/detail/memory_limit.hpp>
 #include <qtforge/python/python_error.hpp>
 
 #include <chrono>
@@ -37,6 +38,21 @@ inline expected<void> checkStartSettings(const std::vector<std::string>& sysPath
     if (hasNul(value)) return wrong("environment", "'" + name + "': a value with a NUL byte");
   }
   if (switchInterval.count() < 0) return wrong("gilSwitchInterval", "less than nothing");
+  return {};
+}
+
+/// @return nothing, or Errc::InvalidArgument
+inline expected<void> checkMemoryLimit(std::size_t bytes) {
+#if defined(Py_GIL_DISABLED)
+  if (bytes != 0)
+    return Error(Errc::InvalidArgument, "PythonConfig::maxMemoryUsage: not with a free-threaded Python: its memory cannot be counted");
+#endif
+  if (bytes != 0 && bytes < static_cast<std::size_t>(MemoryLimit::least))
+    return Error(Errc::InvalidArgument, "PythonConfig::maxMemoryUsage: " + std::to_string(bytes) +
+                                            " bytes; Python needs 16 MiB at least, 0 is no limit");
+  if (bytes > static_cast<std::size_t>(INT64_MAX / 2))
+    return Error(Errc::InvalidArgument, "PythonConfig::maxMemoryUsage: " + std::to_string(bytes) +
+                                            " bytes are more than there can be; 0 is no limit");
   return {};
 }
 
