@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -13,10 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from qtforge.errors import Error, ErrorCode, Timeout
 
-__all__ = ["Cancellation", "Failed", "Limits", "run"]
+__all__ = ["Cancellation", "Failed", "Limits", "run", "without_passwords"]
 
 _PATIENCE = 3.0  # seconds for a child to end by itself when it is asked to
 _LINGER = 1.0  # seconds for output of what a child that ended has left running
+
+
+def without_passwords(text: str) -> str:
+    """A text, as people read it, without who is named in the URLs in it."""
+    return re.sub(r"(?<=//)[^/@\s]+@", "***@", text)
 
 
 class Cancellation:
@@ -92,8 +98,8 @@ class Failed(Exception):
         self.lines = lines
 
     def tail(self, count: int = 12) -> str:
-        """Its last lines, indented."""
-        told = [line for line in self.lines if line.strip()][-count:]
+        """Its last lines, indented, without passwords."""
+        told = [without_passwords(line) for line in self.lines if line.strip()][-count:]
         return "\n".join(f"  {line}" for line in told) or "  (it wrote nothing)"
 
 
@@ -110,7 +116,7 @@ def run(
 
     Args:
         what: begins the messages of errors.
-        on_line: is called with each line when it comes, on this thread; what it raises ends the program.
+        on_line: is called with each line, without passwords, when it comes, on this thread; what it raises ends the program.
 
     Raises:
         Failed: the program did not end with 0.
@@ -132,7 +138,7 @@ def run(
     try:
         for line in _lines(child, what, limits):
             lines.append(line)
-            on_line(line)
+            on_line(without_passwords(line))
         while not _has_ended(child):  # it closed its output and goes on
             limits.check(what)
             time.sleep(0.02)

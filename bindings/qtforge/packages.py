@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qtforge import _lockfile, _requirements
-from qtforge._child import Cancellation, Failed, Limits, run
+from qtforge._child import Cancellation, Failed, Limits, run, without_passwords
 from qtforge._environment import Environment, clean_variables
 from qtforge._packaging import requirements, utils
 from qtforge._requirements import Problem
@@ -264,8 +263,7 @@ class PackageManager:
     def _call(
         self, verb: str, names: Sequence[str], settings: Settings, *, changes: bool = True
     ) -> Iterator[tuple[Call, Tool]]:
-        told = re.sub(r"(?<=//)[^/@\s]+@", "***@", ", ".join(names))  # a URL may have a password
-        what = f"{verb}({told}) in '{self._environment.prefix}'"
+        what = f"{verb}({without_passwords(', '.join(names))}) in '{self._environment.prefix}'"
         limits = self._limits()
         limits.check(what)
         held = self._environment.locked(what, limits) if changes else contextlib.nullcontext()

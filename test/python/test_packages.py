@@ -136,10 +136,14 @@ def test_what_does_not_exist_is_named(manager, venv):
     assert files(venv) == before
 
 
-def test_a_password_in_a_url_is_not_told(quick):
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_password_in_a_url_is_not_told(venv, tool):
+    heard = []
+    manager = PackageManager(venv, tool=tool, on_progress=lambda step, line: heard.append(line))
     with pytest.raises(qtforge.Error, match=r"//\*\*\*@127.0.0.1:1/alpha") as caught:
-        quick.install(["alpha @ http://me:secret@127.0.0.1:1/alpha-1.0-py3-none-any.whl"])
+        manager.install(["alpha @ http://me:secret@127.0.0.1:1/alpha-1.0-py3-none-any.whl"])
     assert "secret" not in str(caught.value)
+    assert "secret" not in "".join(heard)
 
 
 def test_requirements_that_exclude_each_other_are_an_error(quick, venv):
