@@ -210,6 +210,20 @@ BOOST_AUTO_TEST_CASE(calls_about_as_long_as_the_limit_never_hit_the_next_one) {
   BOOST_TEST_MESSAGE(stopped << " of 24 were stopped");
 }
 
+// Python looked for one at each step from then on, and hung as soon as such a step was traced.
+BOOST_AUTO_TEST_CASE(code_with_a_trace_function_goes_on_after_a_call_that_was_stopped) {
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute("import sys\n" + endless +
+                                 "def late():\n    try:\n        endless()\n    except BaseException: return 7\n"
+                                 "def traced(call):\n"
+                                 "    sys.settrace(lambda *_: None)\n"
+                                 "    try:\n        return call()\n    finally:\n        sys.settrace(None)\n").has_value());
+  BOOST_TEST(!executor.execute("endless()"));
+  BOOST_TEST(executor.evaluate<int>("traced(lambda: 1)").value() == 1);
+  BOOST_TEST(executor.callFunction<int>("late").value() == 7);
+  BOOST_TEST(executor.evaluate<int>("traced(lambda: 2)").value() == 2);
+}
+
 BOOST_AUTO_TEST_CASE(a_million_short_calls_are_not_one_long_one) {
   PythonExecutor executor;
   BOOST_REQUIRE(executor.execute("def same(x): return x").has_value());

@@ -74,10 +74,19 @@ class WatchedCall : RunningCall {
     watch_ = nullptr;
   }
 
-  // Under the GIL as the watchdog's shot: it came before, and is taken back if it still hangs, or comes no more.
+  // Under the GIL as the watchdog's shot: it came before, and is taken back if it still hangs, or comes no more. It is let
+  // hit code of ours: PyThreadState_SetAsyncExc without an exception, until 3.12, has Python look for one at each step from
+  // then on, and hang where a trace function is set.
   [[gnu::cold, gnu::noinline]] void takeBack() noexcept {
     ran_ = std::exchange(watch_->fired, {});
-    PyThreadState_SetAsyncExc(watch_->ident, nullptr);
+    if (!PyThreadState_Get()->async_exc) return;
+    PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+    PyErr_Fetch(&type, &value, &traceback);
+    const Ref names = Ref::steal(PyDict_New());
+    const auto run = [&] { return PyRun_String("None", Py_eval_input, names.get(), names.get()); };
+    const Ref done = Ref::steal(names ? orStay(run) : nullptr);  // never: it is hit
+    if (PyThreadState_Get()->async_exc) PyThreadState_SetAsyncExc(watch_->ident, nullptr);
+    PyErr_Restore(type, value, traceback);
   }
 
   ThreadWatch* watch_ = nullptr;
