@@ -7,6 +7,10 @@
 //   "code"     what Python runs then
 //   "plugins"  folders of plugins to load, in this order
 //   "usage"    whether to print how much memory Python has at the end
+//   "limit"    of hooks, in ms
+//   "obeys"    whether it does then what lines of JSON on its standard input say, and prints what came of each:
+//              {"run": CODE, "file": PATH, "thread": whether on a thread of its own}, {"publish": TOPIC}, {"load": FOLDER},
+//              {"step": of the last plugin, "activate" or "deactivate"}, {"again": fields}, {"exit": CODE}
 //   "latency"  how many messages that a Python plugin answers are timed, while another thread of Python computes
 //
 // Prints "error CODE MESSAGE" for the first that fails.
@@ -42,6 +46,8 @@ python::PythonConfig configOf(const json::object& fields) {
     else if (key == "gilSwitchInterval") config.gilSwitchInterval = std::chrono::microseconds(value.as_int64());
     else if (key == "executionTimeout") config.executionTimeout = std::chrono::milliseconds(value.as_int64());
     else if (key == "maxMemoryUsage") config.maxMemoryUsage = json::value_to<std::size_t>(value);
+    else if (key == "debugPort") config.debugPort = static_cast<int>(value.as_int64());
+    else if (key == "debugPortFromEnvironment") config.debugPortFromEnvironment = value.as_bool();
     else throw std::runtime_error("no such field: " + std::string(key));
   }
   return config;
@@ -50,6 +56,39 @@ python::PythonConfig configOf(const json::object& fields) {
 bool fine(const expected<void>& done) {
   if (!done) std::cout << "error " << static_cast<int>(done.error().code()) << ' ' << done.error().message() << std::endl;
   return done.has_value();
+}
+
+void tell(const expected<void>& done) {
+  if (fine(done)) std::cout << "done" << std::endl;
+}
+
+void run(const json::object& command) {
+  const auto* file = command.if_contains("file");
+  python::PythonExecutor executor;
+  const auto execute = [&] {
+    tell(executor.execute(std::string(command.at("run").as_string()), file ? std::string(file->as_string()) : "<told>"));
+  };
+  if (command.contains("thread")) std::thread(execute).join();
+  else execute();
+}
+
+void obey(PluginManager& manager, PluginHandle plugin) {
+  std::cout << "port " << python::PythonIntegration::debugPort().value_or(-1) << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+    const auto command = json::parse(line).as_object();
+    if (command.contains("run")) run(command);
+    else if (const auto* topic = command.if_contains("publish")) {
+      const auto published = MessageBus::instance().publish(std::string(topic->as_string()), 1);
+      tell(published ? expected<void>() : expected<void>(published.error()));
+    } else if (const auto* folder = command.if_contains("load")) {
+      const auto loaded = manager.loadPlugin(std::string(folder->as_string()));
+      tell(loaded ? expected<void>() : expected<void>(loaded.error()));
+    } else if (const auto* step = command.if_contains("step"))
+      tell(step->as_string() == "activate" ? plugin->activate() : plugin->deactivate());
+    else if (const auto* fields = command.if_contains("again"))
+      tell(python::PythonIntegration::initialize(configOf(fields->as_object())));
+    else std::exit(static_cast<int>(command.at("exit").as_int64()));
+  }
 }
 
 // Prints the 10th, 50th and 99th percentile, in ms, of the time from a publish in C++ to the answer of a handler in Python,
@@ -106,13 +145,17 @@ int hosts::config(int, char** argv) {
   }
   PluginManager manager;
   manager.addLoader(std::make_unique<python::PythonPluginLoader>());
+  if (const auto* limit = told.if_contains("limit")) manager.setHookLimit(std::chrono::milliseconds(limit->as_int64()));
+  PluginHandle last;
   if (const auto* plugins = told.if_contains("plugins"))
     for (const auto& folder : plugins->as_array()) {
       const auto plugin = manager.loadPlugin(std::string(folder.as_string()));
       if (!fine(plugin ? expected<void>() : expected<void>(plugin.error()))) return 1;
       if (!fine((*plugin)->initialize()) || !fine((*plugin)->activate())) return 1;
+      last = *plugin;
     }
   if (flag("usage")) std::cout << "usage " << python::PythonIntegration::memoryUsage() << std::endl;
+  if (flag("obeys")) obey(manager, last);
   if (const auto* latency = told.if_contains("latency")) measure(latency->as_int64());
   return 0;
 }

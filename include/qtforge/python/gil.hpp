@@ -7,6 +7,7 @@
 
 #include <cxxabi.h>
 #include <unistd.h>
+#include <utility>
 
 namespace qtforge::inline QTFORGE_ABI::python {
 
@@ -65,6 +66,26 @@ class Gil {
   PyGILState_STATE state_ = PyGILState_LOCKED;
   bool taken_;
 };
+
+namespace detail {
+
+/// While it lives, the calling thread, which does not hold the GIL, keeps its state: a fresh one each time that it takes the
+/// GIL would cost 20 times as much.
+class LastingThread {
+ public:
+  LastingThread() : state_(orStay([] { return PyGILState_Ensure(); })) { lastingState() = PyEval_SaveThread(); }
+  LastingThread(const LastingThread&) = delete;
+  LastingThread& operator=(const LastingThread&) = delete;
+  ~LastingThread() {
+    orStay([] { PyEval_RestoreThread(std::exchange(lastingState(), nullptr)); });
+    PyGILState_Release(state_);
+  }
+
+ private:
+  PyGILState_STATE state_;
+};
+
+}  // namespace detail
 
 /// Releases the GIL while it lives, if the thread holds it: for whatever waits.
 class GilRelease {

@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/python/lane.hpp: a thread on which plugins' Python runs, one step at a time.
 
-#include <qtforge/communication/detail/thread_record.hpp>
+#include <qtforge/communication/detail/process_root.hpp>
 #include <qtforge/python/detail/thread_watch.hpp>
 #include <qtforge/python/python_error.hpp>
 #include <qtforge/utils/runtime.hpp>
@@ -43,7 +43,7 @@ class Lane {
   /// Runs `step` on the lane, under the GIL, and waits for it; at once when already there. A GIL that the caller holds is
   /// released meanwhile.
   ///
-  /// @param limit  how long to wait; the step itself goes on
+  /// @param limit  how long to wait, a debugger's time not counted; the step itself goes on
   /// @return what the step returned, or
   ///   - Errc::WouldDeadlock  when that lane waits, directly or through others, for the caller's
   ///   - Errc::TimedOut       when the limit passed
@@ -70,12 +70,12 @@ class Lane {
       promise->set_value(step(gil));
       step = nullptr;  // what it holds may be Python's
     }));
-    const auto status = done.wait_for(limit);
+    const bool answered = waitFor(done, limit);
     if (current_) {
       std::lock_guard lock(waitMutex());
       current_->waitingFor_ = nullptr;
     }
-    if (status != std::future_status::ready)
+    if (!answered)
       return Error(Errc::TimedOut, "lane \"" + name_ + "\" did not answer within " +
                                        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) +
                                        " ms; the call goes on there");
@@ -100,6 +100,17 @@ class Lane {
  private:
   static const qtforge::detail::ExecutorTable executorTable;
 
+  static bool waitFor(const std::future<expected<void>>& done, std::chrono::nanoseconds limit) {
+    const auto& debugged = qtforge::detail::processRoot().debugged;
+    const auto begin = std::chrono::steady_clock::now();
+    for (auto until = begin + limit; done.wait_until(until) != std::future_status::ready;) {
+      const auto later = debugged.countedFrom(begin) + limit;
+      if (later <= until) return false;
+      until = later;
+    }
+    return true;
+  }
+
   static std::mutex& waitMutex() {
     static auto* mutex = new std::mutex();  // guards every lane's waitingFor_
     return *mutex;
@@ -109,14 +120,11 @@ class Lane {
     current_ = this;
     auto& record = qtforge::detail::ThreadRecords::mine();
     record.serves.store(this, std::memory_order_relaxed);
-    const PyGILState_STATE state = PyGILState_Ensure();  // kept: a fresh one at each step would cost 20 times as much
-    PyThreadState* thread = PyEval_SaveThread();
-    detail::lastingState() = thread;
-    detail::ThreadWatch::mine().lane.store(detail::lastingText(name_), std::memory_order_relaxed);
-    context_.run();
-    detail::lastingState() = nullptr;
-    PyEval_RestoreThread(thread);
-    PyGILState_Release(state);
+    {
+      const detail::LastingThread thread;
+      detail::ThreadWatch::mine().lane.store(detail::lastingText(name_), std::memory_order_relaxed);
+      context_.run();
+    }
     record.serves.store(nullptr, std::memory_order_relaxed);
     current_ = nullptr;
   }

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,12 @@ struct PythonConfig {
   /// MemoryError of whoever asks, and is logged. What does not come from Python's allocators is not counted, such as
   /// numpy's arrays: see docs/guides/hosts.md.
   std::size_t maxMemoryUsage = 0;
+  /// Has debugpy, which the environment must have, listen on that port of the loopback interface, so that a debugger can
+  /// attach; 0: on one that is free. Whoever can open the port can run code in the process. May be added by a later
+  /// initialize.
+  std::optional<int> debugPort;
+  /// Whether the environment variable QTFORGE_DEBUGPY=PORT has the same effect; what is wrong then is only logged.
+  bool debugPortFromEnvironment = false;
 
   friend bool operator==(const PythonConfig&, const PythonConfig&) = default;
 };
@@ -66,25 +73,30 @@ class PythonIntegration {
   /// A Python that runs already is somebody else's: what `config` says of its start (`sysPath`, `arguments`, `environment`,
   /// `isolated`, `gilSwitchInterval`, `maxMemoryUsage`) is not applied, with a warning where it was set.
   ///
+  /// After an error of the debugger's Python runs, and the same call tries that again.
+  ///
   /// @return nothing; also when called again with the same configuration; or
   ///   - Errc::PythonNotFound            no such interpreter or environment, or it does not run
   ///   - Errc::PythonMismatch            another build than the libpython of this program: both are named
   ///   - Errc::InvalidArgument           another field that cannot be: the message names it
   ///   - Errc::PythonAlreadyInitialized  started before with another configuration; or Python runs and is another than
   ///                                     `pythonPath` or `virtualEnvPath`, or has imported `qtforge` already, which then is
-  ///                                     a host of its own
-  ///   - Errc::PythonError               Python would not start
+  ///                                     a host of its own; or a debugger is there already
+  ///   - Errc::PythonError               Python would not start, or debugpy not listen, as on a port that is in use
+  ///   - Errc::DependencyMissing         `debugPort`, and the environment has no debugpy
   ///   - Errc::ShuttingDown              the process is ending
   ///   - Errc::InvalidArgument           a limit below 0
   /// @par Thread safety  any thread. @par Blocking  for the interpreter's start.
   static expected<void> initialize(const PythonConfig& config = {}) {
     if (config.executionTimeout.count() < 0)
       return Error(Errc::InvalidArgument, "PythonIntegration::initialize: executionTimeout is below 0");
+    if (config.debugPort && (*config.debugPort < 0 || *config.debugPort > 65535))
+      return Error(Errc::InvalidArgument, "PythonConfig::debugPort: " + std::to_string(*config.debugPort) + " is no port");
     const GilRelease released;
     auto& state = State::instance();
     std::lock_guard lock(state.mutex);
     if (detail::Interpreter::find() && state.started) {
-      if (config == state.config) return {};
+      if (sameButForDebugger(config, state.config)) return addDebugger(config, state.config);
       return Error(Errc::PythonAlreadyInitialized,
                    "PythonIntegration::initialize: Python runs already with another configuration; it starts once");
     }
@@ -95,11 +107,16 @@ class PythonIntegration {
     if (auto runs = Py_IsInitialized() ? join(config) : start(config); !runs) return runs;
     state.started = true;
     state.config = config;
+    state.config.debugPort = std::nullopt;
+    state.config.debugPortFromEnvironment = false;
     if (config.installMissing) detail::Interpreter::find()->installMissing(config.packageSource);
     offerPackage();
     detail::Interpreter::find()->watchdog().limit(config.executionTimeout);
     qtforge::detail::registerExitHook();
-    return {};
+    if (!config.debugPort && !config.debugPortFromEnvironment && std::getenv(detail::debugVariable))
+      Logger("qtforge.python").info(std::string(detail::debugVariable) +
+                                    " is not used: this program does not allow it (PythonConfig::debugPortFromEnvironment)");
+    return addDebugger(config, state.config);
   }
 
   /// Whether Python runs and the library uses it.
@@ -110,6 +127,11 @@ class PythonIntegration {
   [[nodiscard]] static std::size_t memoryUsage() noexcept {
     const auto* interpreter = detail::Interpreter::find();
     return interpreter ? interpreter->memoryUsage() : 0;
+  }
+
+  /// Where debugpy listens, by `debugPort` or QTFORGE_DEBUGPY; nothing: it does not.
+  [[nodiscard]] static std::optional<int> debugPort() {
+    return isInitialized() ? detail::Interpreter::find()->debugger().port() : std::nullopt;
   }
 
   /// Takes what Python code writes to sys.stdout and sys.stderr, by whole lines with the plugin's name; without this
@@ -152,6 +174,35 @@ class PythonIntegration {
     PythonConfig config;
   };
 
+  static bool sameButForDebugger(PythonConfig config, const PythonConfig& known) {
+    config.debugPort = known.debugPort;
+    config.debugPortFromEnvironment = known.debugPortFromEnvironment;
+    return config == known;
+  }
+
+  // What `config` wants of a debugger and the calls before have not brought about.
+  static expected<void> addDebugger(const PythonConfig& config, PythonConfig& known) {
+    if (config.debugPort && config.debugPort != known.debugPort) {
+      if (auto listens = listen(*config.debugPort); !listens) return listens.error().within("PythonConfig::debugPort");
+      known.debugPort = config.debugPort;
+    }
+    if (!config.debugPort && config.debugPortFromEnvironment && !known.debugPortFromEnvironment) {
+      known.debugPortFromEnvironment = true;
+      const auto port = detail::debugPortOfEnvironment();
+      const auto listens = port ? (*port ? listen(**port) : expected<void>()) : expected<void>(port.error());
+      if (!listens) Logger("qtforge.python").warning(listens.error().within(detail::debugVariable).message());
+    }
+    return {};
+  }
+
+  static expected<void> listen(int port) {
+    const auto listens = detail::Interpreter::find()->debugger().listen(port);
+    if (!listens) return listens.error();
+    Logger("qtforge.python").info("debugpy listens on 127.0.0.1:" + std::to_string(*listens) +
+                                  "; whoever can open that port can run code in this process");
+    return {};
+  }
+
   // The host's actions, put back after imports that would install Python's.
   class KeptSignals {
    public:
@@ -187,7 +238,8 @@ class PythonIntegration {
                      "PythonIntegration::initialize: Python has imported qtforge before, which has a bus of its own now; "
                      "call initialize before anything imports qtforge");
     }
-    detail::joinInterpreter(detail::Interpreter::Role::Guest);
+    auto& joined = detail::joinInterpreter(detail::Interpreter::Role::Guest);
+    joined.debugger().join(Gil());
     return {};
   }
 

@@ -2,6 +2,7 @@
 // qtforge/communication/detail/process_root.hpp: makes the process's one runtime, log and bus, and ends them.
 
 #include <qtforge/communication/detail/bus_functions.hpp>
+#include <qtforge/utils/detail/debugged_time.hpp>
 #include <qtforge/utils/log_sinks.hpp>
 #include <qtforge/utils/runtime.hpp>
 
@@ -72,6 +73,7 @@ class ProcessRoot : public Root {
   std::atomic<const PythonTable*> pythonTable{nullptr};
   const pid_t process = getpid();
   std::atomic<void*> interpreter{nullptr};  // python/detail/interpreter.hpp
+  DebuggedTime debugged;
 
   static ProcessRoot& current() noexcept { return *static_cast<ProcessRoot*>(findRoot()); }
 

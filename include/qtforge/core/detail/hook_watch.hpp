@@ -17,7 +17,9 @@ class HookWatch {
   HookWatch(std::string plugin, std::string_view what, std::chrono::milliseconds limit)
       : plugin_(std::move(plugin)), what_(what), limit_(limit) {
     if (limit_.count() == 0) return;
-    auto timer = Timer::once(limit_, [this] {
+    auto timer = Timer::every(limit_, [this] {
+      if (told_ || inTime()) return;  // in time: a debugger was attached
+      told_ = true;
       const auto text = where() + ": runs for longer than its limit of " + shown(limit_) + ", and its caller waits";
       pluginLogger().warning(text);
       tellOfPlugin(plugin_, "overdue", text);
@@ -31,7 +33,7 @@ class HookWatch {
 
   /// @return nothing, or Errc::TimedOut
   [[nodiscard]] expected<void> inTime() const {
-    const auto took = std::chrono::steady_clock::now() - begin_;
+    const auto took = std::chrono::steady_clock::now() - processRoot().debugged.countedFrom(begin_);
     if (limit_.count() == 0 || took < limit_) return {};
     return Error(Errc::TimedOut, where() + ": took " + shown(std::chrono::ceil<std::chrono::milliseconds>(took)) +
                                      ", its limit is " + shown(limit_));
@@ -44,6 +46,7 @@ class HookWatch {
   const std::string plugin_, what_;
   const std::chrono::milliseconds limit_;
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  bool told_ = false;  // the timer's
   Timer timer_;  // last: its end waits for its call
 };
 

@@ -96,7 +96,7 @@ inline const Bridge* joinInterpreter() {
   // It takes the importing thread for the main one, and Python's end then waits for that thread: not for a lane.
   const Ref threading = Ref::steal(PyImport_ImportModule("threading"));
   if (!threading) return nullptr;
-  joinInterpreter(Interpreter::Role::Guest);
+  joinInterpreter(Interpreter::Role::Guest).debugger().join(Gil(GilHeld()));
   return &bridgeTable();
 }
 

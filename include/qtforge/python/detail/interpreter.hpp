@@ -141,6 +141,7 @@ class Interpreter {
   }
 
   [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
+  [[nodiscard]] Debugger& debugger() noexcept { return debugger_; }
 
   /// Runs `task` on the lane of PythonExecutor::asyncCall; it takes the GIL itself. Dropped when Python has ended.
   void postCall(qtforge::detail::Task task) {
@@ -270,13 +271,15 @@ for stream in (sys.stdout, sys.stderr):
     const auto limit = std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
     for (auto* lane : lanes)
       if (!lane->stop(limit)) stuck.push_back("lane \"" + lane->name() + "\"");
-    if (!watchdog_.end(limit)) stuck.push_back("Python: a call into C that holds the GIL");
+    const bool debugged = debugger_.end(limit);
+    if (!watchdog_.end(limit) || !debugged) stuck.push_back("Python: a call into C that holds the GIL");
     return stuck;
   }
 
   const Role role_;
   MemoryLimit* const memory_;
   Watchdog watchdog_;
+  Debugger debugger_;
   std::atomic<bool> ended_{false};
   mutable std::mutex mutex_;  // guards all below; a leaf
   std::vector<std::unique_ptr<Lane>> lanes_;

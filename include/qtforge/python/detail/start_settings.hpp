@@ -5,12 +5,15 @@
 #include <qtforge/python/detail/memory_limit.hpp>
 #include <qtforge/python/python_error.hpp>
 
+#include <charconv>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -54,6 +57,20 @@ inline expected<void> checkMemoryLimit(std::size_t bytes) {
     return Error(Errc::InvalidArgument, "PythonConfig::maxMemoryUsage: " + std::to_string(bytes) +
                                             " bytes are more than there can be; 0 is no limit");
   return {};
+}
+
+inline constexpr const char* debugVariable = "QTFORGE_DEBUGPY";
+
+/// The port of QTFORGE_DEBUGPY; nothing where it is not set. @return Errc::InvalidArgument  for what is no port
+inline expected<std::optional<int>> debugPortOfEnvironment() {
+  const char* value = std::getenv(debugVariable);
+  if (!value || !*value) return std::optional<int>();
+  const std::string_view text = value;
+  std::uint16_t port = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (read.ec != std::errc() || read.ptr != text.data() + text.size())
+    return Error(Errc::InvalidArgument, "a port from 0 to 65535 expected, not '" + std::string(text) + "'");
+  return std::optional<int>(port);
 }
 
 /// Sets variables of the process, and takes them back unless they are kept.

@@ -32,8 +32,13 @@ struct RunningCall {
 struct ThreadWatch {
   using Milliseconds = std::chrono::milliseconds;
 
-  /// Whether anybody looks on.
-  static inline std::atomic<bool> active{false};
+  /// Who looks on.
+  enum class Looks : std::uint8_t { Watchdog = 1, Debugger = 2 };
+  static inline std::atomic<std::uint8_t> lookers{0};
+  static void add(Looks who) noexcept { lookers.fetch_or(static_cast<std::uint8_t>(who), std::memory_order_relaxed); }
+  static void remove(Looks who) noexcept {
+    lookers.fetch_and(static_cast<std::uint8_t>(~static_cast<unsigned>(who)), std::memory_order_relaxed);
+  }
 
   std::atomic<std::uint64_t> running{0};      // number of the outermost call; 0: none, or it waits for another lane
   std::atomic<const char*> kind{nullptr};     // of the outermost call
@@ -43,6 +48,7 @@ struct ThreadWatch {
   std::uint64_t last = 0;                     // this thread's alone
   const RunningCall* top = nullptr;
   unsigned long ident = 0;                    // as Python counts threads
+  bool shown = false;                         // to the debugger, for good
   Milliseconds fired{0};                      // how long the outermost call had run when it was stopped; 0: it was not
 
   struct Seen {  // the watchdog's alone
@@ -80,6 +86,7 @@ struct ThreadWatch {
       ended_ = true;
       current_ = nullptr;
       if (!watch) return;
+      watch->shown = false;
       watch->lane.store(nullptr, std::memory_order_relaxed);
       watch->used.store(false, std::memory_order_release);
     }

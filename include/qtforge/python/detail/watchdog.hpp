@@ -1,9 +1,7 @@
 #pragma once
 // qtforge/python/detail/watchdog.hpp: looks for calls of Python that run too long: tells of them, and stops them.
 
-#include <qtforge/python/detail/thread_watch.hpp>
-#include <qtforge/python/python_error.hpp>
-#include <qtforge/utils/log.hpp>
+#include <qtforge/python/detail/debugger.hpp>
 #include <qtforge/utils/runtime.hpp>
 
 #include <algorithm>
@@ -62,7 +60,7 @@ class Watchdog {
     std::lock_guard lock(mutex_);
     if (begun_ || ended_) return;
     begun_ = true;
-    ThreadWatch::active.store(true, std::memory_order_relaxed);
+    ThreadWatch::add(ThreadWatch::Looks::Watchdog);
     threads_.start([this] { look(); });
   }
 
@@ -79,7 +77,7 @@ class Watchdog {
       std::lock_guard lock(mutex_);
       ended_ = true;
     }
-    ThreadWatch::active.store(false, std::memory_order_relaxed);
+    ThreadWatch::remove(ThreadWatch::Looks::Watchdog);
     changed_.notify_all();
     return threads_.join(deadline);
   }
@@ -107,10 +105,11 @@ class Watchdog {
       lock.unlock();
       idle = true;
       const auto now = Clock::now();
+      const bool paused = qtforge::detail::processRoot().debugged.attached();
       ThreadWatch::forEach([&](ThreadWatch& watch) {
         const auto number = watch.running.load(std::memory_order_acquire);
         if (number != 0) idle = false;
-        if (number != watch.seen.number) watch.seen = {number, now, now + limit(), firstPause(), false};
+        if (number != watch.seen.number || paused) watch.seen = {number, now, now + limit(), firstPause(), false};
         else if (number != 0) lookAt(watch, number, now);
       });
       lock.lock();
@@ -148,8 +147,7 @@ class Watchdog {
   }
 
   void answer() {
-    const PyGILState_STATE state = orStay([] { return PyGILState_Ensure(); });
-    lastingState() = PyEval_SaveThread();
+    const LastingThread thread;
     for (std::unique_lock lock(mutex_); !ended_;) {
       changed_.wait(lock, [this] { return ended_ || !requests_.empty(); });
       const auto requests = std::exchange(requests_, {});
@@ -160,16 +158,13 @@ class Watchdog {
       }
       lock.lock();
     }
-    orStay([&] { PyEval_RestoreThread(lastingState()); });
-    lastingState() = nullptr;
-    PyGILState_Release(state);
   }
 
   // The call cannot end meanwhile: that takes the GIL, and what is on its way then is taken back.
   static void stop(const Request& request) {
     const Gil gil;
     auto& watch = *request.watch;
-    if (watch.running.load(std::memory_order_acquire) != request.number) return;
+    if (watch.running.load(std::memory_order_acquire) != request.number || Debugger::isAttached(gil)) return;
     PyObject* type = TimeoutType::get(gil);
     if (type && PyThreadState_SetAsyncExc(watch.ident, type) == 1) watch.fired = std::max(request.age, Milliseconds(1));
     PyErr_Clear();
@@ -181,7 +176,7 @@ class Watchdog {
     {
       const Gil gil;
       const auto& watch = *request.watch;
-      if (watch.running.load(std::memory_order_acquire) != request.number || !watch.top) return;
+      if (watch.running.load(std::memory_order_acquire) != request.number || !watch.top || Debugger::isAttached(gil)) return;
       name = watch.top->name;
       stack = stackOf(watch.ident, gil);
     }

@@ -21,7 +21,7 @@ class WatchedCall : RunningCall {
   /// @param kind  a literal: what it is
   /// @param name  of what is called; must outlive this
   [[gnu::always_inline]] explicit WatchedCall(const char* kind, std::string_view name = {}) noexcept {
-    if (ThreadWatch::active.load(std::memory_order_relaxed)) begin(kind, name);
+    if (const auto lookers = ThreadWatch::lookers.load(std::memory_order_relaxed)) begin(kind, name, lookers);
   }
   WatchedCall(const WatchedCall&) = delete;
   WatchedCall& operator=(const WatchedCall&) = delete;
@@ -51,7 +51,7 @@ class WatchedCall : RunningCall {
   [[nodiscard]] bool wasStopped(const Gil& gil) const { return ran_.count() > 0 || TimeoutType::isSet(gil); }
 
  private:
-  void begin(const char* called, std::string_view by) noexcept {
+  void begin(const char* called, std::string_view by, std::uint8_t lookers) noexcept {
     watch_ = &ThreadWatch::mine();
     kind = called;
     name = by;
@@ -61,6 +61,8 @@ class WatchedCall : RunningCall {
     watch_->kind.store(kind, std::memory_order_relaxed);
     const auto* plugin = PluginScope::current();
     watch_->plugin.store(plugin ? plugin->lastingName : nullptr, std::memory_order_relaxed);
+    if (lookers & static_cast<std::uint8_t>(ThreadWatch::Looks::Debugger)) [[unlikely]]
+      Debugger::show(*watch_, Gil(GilHeld()));
     watch_->begin();
   }
 
@@ -79,6 +81,7 @@ class WatchedCall : RunningCall {
   // then on, and hang where a trace function is set.
   [[gnu::cold, gnu::noinline]] void takeBack() noexcept {
     ran_ = std::exchange(watch_->fired, {});
+    watch_->shown = false;  // what hits the debugger's own code ends its view of the thread
     if (!PyThreadState_Get()->async_exc) return;
     PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
     PyErr_Fetch(&type, &value, &traceback);
