@@ -32,12 +32,12 @@ constexpr std::array measurements{
     Measurement{"threads", &measureThreads},
     Measurement{"churn", &measureChurn},   Measurement{"scale", &measureScale},     Measurement{"queued", &measureQueued},
     Measurement{"latency", &measureLatency}, Measurement{"ping-pong", &measurePingPong},
-    Measurement{"interface", &measureInterface}};
+    Measurement{"interface", &measureInterface}, Measurement{"start", &measureStart}};
 
 constexpr const char* help = R"(bench [--only NAME]... [--runs N] [--messages N] [--peer-messages N] [--subscriptions N] [--json FILE]
 
   --only NAME        only what is named, more than one if given again: python, calls, direct, threads, churn, scale,
-                     queued, latency, ping-pong, interface
+                     queued, latency, ping-pong, interface, start
   --runs N           how often each is measured, in turn (default: 5)
   --messages N       messages per run of qtforge's (default: 1000000)
   --peer-messages N  messages per run of pybind11's, whose rates are compared (default: a fifth of them)
@@ -87,6 +87,7 @@ Options parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 2 && std::string_view(argv[1]) == startOption) return startAndEnd(argc, argv);
   const Options options = parse(argc, argv);
   if (auto started = qtforge::python::PythonIntegration::initialize(); !started) fail(started.error().message());
 

@@ -109,5 +109,10 @@ std::vector<Comparison> measureQueued(const Options& options);
 std::vector<Comparison> measureLatency(const Options& options);
 std::vector<Comparison> measurePingPong(const Options& options);
 std::vector<Comparison> measureInterface(const Options& options);
+std::vector<Comparison> measureStart(const Options& options);
+
+/// With it, a folder and maybe more the program only starts Python in that environment, lean where there is more, and ends.
+inline constexpr const char* startOption = "--start";
+int startAndEnd(int argc, char** argv);
 
 }  // namespace bench

@@ -42,6 +42,7 @@ python::PythonConfig configOf(const json::object& fields) {
     else if (key == "sysPath") config.sysPath = json::value_to<std::vector<std::string>>(value);
     else if (key == "arguments") config.arguments = json::value_to<std::vector<std::string>>(value);
     else if (key == "environment") config.environment = json::value_to<std::map<std::string, std::string>>(value);
+    else if (key == "lean") config.lean = value.as_bool();
     else if (key == "isolated") config.isolated = value.as_bool();
     else if (key == "gilSwitchInterval") config.gilSwitchInterval = std::chrono::microseconds(value.as_int64());
     else if (key == "executionTimeout") config.executionTimeout = std::chrono::milliseconds(value.as_int64());

@@ -24,17 +24,18 @@ def told_to_sanitizers():
 def config_host(tmp_path, told_to_sanitizers):
     """Runs `hosts config` in a folder of its own, without the variables of Python; gives what came of it."""
 
-    def run(told, variables=None, sanitizers=""):
+    def run(config, variables=None, sanitizers="", told=None):
         own = {k: v for k, v in told_to_sanitizers(sanitizers).items() if not k.startswith("PYTHON") and k != "VIRTUAL_ENV"}
         ran = subprocess.run(
-            [Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts", "config", json.dumps(told)],
+            [Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts", "config", json.dumps(config)],
             cwd=tmp_path,
             env={**own, **(variables or {})},
             text=True,
             capture_output=True,
             timeout=60,
+            input=told,
         )
-        assert ran.returncode == (1 if "error " in ran.stdout else 0), f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}"
+        assert ran.returncode == (1 if "error " in ran.stdout and told is None else 0), f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}"
         return ran
 
     return run

@@ -93,6 +93,46 @@ def test_variables_of_Python_count_where_the_host_wants_that(host, tmp_path, iso
     assert host(code, variables=variables, **config) == f"{seen}\n"
 
 
+def test_a_lean_start_has_the_environments_packages_and_runs_none_of_its_code(host, venv, tmp_path):
+    site = next(venv.glob("lib/python*/site-packages"))
+    (site / "installed.py").write_text("WHERE = __file__\n")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "editable.py").write_text("WHERE = __file__\n")
+    (site / "a.pth").write_text(f"# folders\n\nnot there\n{tmp_path / 'linked'}\r\n", encoding="utf-8")
+    (site / "b.pth").write_text("import sys; sys.ran = True\n")
+    (site / ".hidden.pth").write_text("import sys; sys.ran = False\n")
+    (site / "sitecustomize.py").write_text("import sys; sys.customized = True\n")
+    code = """
+        import sys
+        import editable, installed
+        print(installed.WHERE, editable.WHERE, hasattr(sys, "ran"), hasattr(sys, "customized"), "site" in sys.modules)
+        print(sys.prefix == sys.exec_prefix != sys.base_prefix, sys.prefix, sys.executable, sys.getfilesystemencoding())
+    """
+
+    def told(ran, customized, run_site):
+        modules = [str(site / "installed.py"), str(tmp_path / "linked" / "editable.py"), ran, customized, run_site]
+        return [" ".join(map(str, modules)), f"True {venv} {venv / 'bin/python'} utf-8"]
+
+    assert host(code, virtualEnvPath="venv", lean=True).splitlines() == told(False, False, False)
+    assert host(code, virtualEnvPath="venv").splitlines() == told(True, True, True)
+
+
+def test_a_lean_start_without_an_environment_has_the_interpreters_own_packages(host):
+    code = "import sys, pip; print(sys.prefix == sys.base_prefix, 'site' in sys.modules)"
+    assert host(code, pythonPath=sys._base_executable, lean=True) == "True False\n"
+
+
+def test_processes_of_a_lean_host_find_what_it_finds(host, venv, tmp_path):
+    site = next(venv.glob("lib/python*/site-packages"))
+    (site / "job.py").write_text("def run(n): return n * n\n")
+    code = """
+        import multiprocessing, job
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            print(pool.map(job.run, [2, 3]))
+    """
+    assert host(code, virtualEnvPath="venv", lean=True) == "[4, 9]\n"
+
+
 @pytest.mark.parametrize(("wanted", "is_now"), [(None, 0.0003), (0, 0.005), (20000, 0.02)])
 def test_the_switch_interval_is_the_hosts(host, wanted, is_now):
     config = {} if wanted is None else {"gilSwitchInterval": wanted}
@@ -228,6 +268,29 @@ def test_a_second_start_is_fine_with_the_same_configuration_only(host):
     refused(host(again={"arguments": ["b"]}, arguments=["a"]), ALREADY_INITIALIZED, "another configuration")
 
 
+MAIN = """
+import threading
+main = threading.main_thread()
+print(threading.current_thread() is main, main.is_alive(), main.name, threading.active_count(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("first", ["main", "other"])
+def test_the_thread_that_starts_Python_is_the_main_one_whoever_runs_code_first(config_host, first):
+    commands = {"main": {"run": MAIN}, "other": {"run": MAIN, "thread": True}}
+    order = ["main", "other"] if first == "main" else ["other", "main", "other"]
+    told = "".join(json.dumps(commands[name]) + "\n" for name in order)
+    ran = config_host({"config": {}, "obeys": True}, told=told).stdout.splitlines()
+    # A thread that Python has not begun counts from when it has asked for itself.
+    lines = {"main": "True True MainThread", "other": "False True MainThread"}
+    assert [line.rpartition(" ")[0] for line in ran[1::2]] == [lines[name] for name in order]
+
+
+def test_modules_that_only_some_need_are_not_imported_at_the_start(host, venv):
+    code = "import sys; print(sorted({'signal', 'logging', 'asyncio', 'traceback', 'subprocess'} & set(sys.modules)))"
+    assert host(code, virtualEnvPath="venv") == "[]\n"
+
+
 def test_any_thread_may_start_it(host):
     code = "import sys, threading; print(sys.argv, threading.active_count())"
     assert host(code, thread=True, arguments=["a"]) == host(code, arguments=["a"])
@@ -243,6 +306,17 @@ def test_a_Python_that_runs_is_joined_and_stays_as_it_is(host, venv, tmp_path):
     assert out == "0.005 [''] None\n"
     assert "not applied" in err
     refused(host(running=True, virtualEnvPath="venv"), ALREADY_INITIALIZED, "virtualEnvPath", "venv")
+
+
+@pytest.mark.parametrize("thread", [False, True])
+def test_a_limit_of_time_counts_in_a_Python_that_runs_already(config_host, thread):
+    commands = [{"run": "while True: pass"}, {"run": "print('fine', flush=True)"}]
+    told = "".join(json.dumps({**command, **({"thread": True} if thread else {})}) + "\n" for command in commands)
+    stopped, *fine = config_host(
+        {"config": {"executionTimeout": 100}, "running": True, "obeys": True}, told=told, sanitizers="detect_leaks=0"
+    ).stdout.splitlines()[1:]
+    assert stopped.startswith("error 8 ") and "its limit (executionTimeout) is 0.1 s" in stopped
+    assert fine == ["fine", "done"]
 
 
 # ---- Inside it is as from a shell ---------------------------------------------------------------------------------------

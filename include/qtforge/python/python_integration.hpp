@@ -4,6 +4,7 @@
 #include <qtforge/python/captured_output.hpp>
 #include <qtforge/python/detail/bridge_host.hpp>
 #include <qtforge/python/detail/environment.hpp>
+#include <qtforge/python/detail/lean_start.hpp>
 #include <qtforge/python/detail/start_settings.hpp>
 
 #include <array>
@@ -32,6 +33,9 @@ struct PythonConfig {
   /// Whether PYTHONPATH, Python's other variables and the user's own site-packages are left alone; else they count, as for
   /// `python` in a shell.
   bool isolated = true;
+  /// Starts in less time, without Python's module `site`: packages of the environment are found, and nothing of it runs at
+  /// the start. docs/guides/hosts.md says what is left out.
+  bool lean = false;
   /// How long a Python thread keeps the GIL that others want: so long may a handler wait beside one that computes, and each
   /// change of threads costs both. 0: Python's own time, 5 ms.
   std::chrono::microseconds gilSwitchInterval{300};
@@ -71,7 +75,7 @@ class PythonIntegration {
   /// not hold the GIL afterwards.
   ///
   /// A Python that runs already is somebody else's: what `config` says of its start (`sysPath`, `arguments`, `environment`,
-  /// `isolated`, `gilSwitchInterval`, `maxMemoryUsage`) is not applied, with a warning where it was set.
+  /// `isolated`, `lean`, `gilSwitchInterval`, `maxMemoryUsage`) is not applied, with a warning where it was set.
   ///
   /// After an error of the debugger's Python runs, and the same call tries that again.
   ///
@@ -196,6 +200,7 @@ class PythonIntegration {
   }
 
   static expected<void> listen(int port) {
+    if (auto told = detail::Interpreter::find()->mainThread().tell(Gil()); !told) return told;
     const auto listens = detail::Interpreter::find()->debugger().listen(port);
     if (!listens) return listens.error();
     Logger("qtforge.python").info("debugpy listens on 127.0.0.1:" + std::to_string(*listens) +
@@ -225,11 +230,11 @@ class PythonIntegration {
     if (auto same = detail::checkRunning(config.pythonPath, config.virtualEnvPath); !same) return same;
     const PythonConfig none;
     if (config.sysPath != none.sysPath || config.arguments != none.arguments || config.environment != none.environment ||
-        config.isolated != none.isolated || config.gilSwitchInterval != none.gilSwitchInterval ||
+        config.isolated != none.isolated || config.lean != none.lean || config.gilSwitchInterval != none.gilSwitchInterval ||
         config.maxMemoryUsage != none.maxMemoryUsage)
       Logger("qtforge.python").warning("PythonIntegration::initialize: Python runs already and stays as it is: sysPath, "
-                                       "arguments, environment, isolated, gilSwitchInterval and maxMemoryUsage are not "
-                                       "applied");
+                                       "arguments, environment, isolated, lean, gilSwitchInterval and maxMemoryUsage are "
+                                       "not applied");
     if (!detail::Interpreter::find()) {
       const Gil gil;
       PyObject* extension = PyDict_GetItemString(PyImport_GetModuleDict(), "qtforge._qtforge");
@@ -238,8 +243,10 @@ class PythonIntegration {
                      "PythonIntegration::initialize: Python has imported qtforge before, which has a bus of its own now; "
                      "call initialize before anything imports qtforge");
     }
-    auto& joined = detail::joinInterpreter(detail::Interpreter::Role::Guest);
-    joined.debugger().join(Gil());
+    const Gil gil;
+    // It takes the importing thread for the main one, which no lane should be.
+    if (!Ref::steal(PyImport_ImportModule("threading"))) return takePythonError("import of threading", gil);
+    detail::joinInterpreter(detail::Interpreter::Role::Guest).debugger().join(gil);
     return {};
   }
 
@@ -267,6 +274,7 @@ class PythonIntegration {
     PyConfig settings;
     config.isolated ? PyConfig_InitIsolatedConfig(&settings) : PyConfig_InitPythonConfig(&settings);
     settings.parse_argv = settings.install_signal_handlers = settings.configure_c_stdio = 0;
+    settings.site_import = config.lean ? 0 : 1;
     std::vector<char*> arguments;
     for (const auto& argument : config.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
     PyStatus status = PyConfig_SetBytesArgv(&settings, static_cast<Py_ssize_t>(arguments.size()), arguments.data());
@@ -280,30 +288,28 @@ class PythonIntegration {
       PyConfig_Clear(&settings);
       if (PyStatus_Exception(status)) return failed(status);
       variables.keep();
-      if (auto set = applyToRunning(config, Gil(GilHeld())); !set) {
+      if (auto set = applyToRunning(config, *python, Gil(GilHeld())); !set) {
         PyEval_SaveThread();
         return set;
       }
-      // Both take the importing thread for the main one, so the import is made here; asyncio and others need them.
-      for (const char* module : {"signal", "threading"}) {
-        const Ref imported = Ref::steal(PyImport_ImportModule(module));
-        if (!imported) {
-          const Error error = takePythonError(std::string("import of ") + module, Gil(GilHeld()));
-          PyEval_SaveThread();
-          return error;
-        }
+      if (!Ref::steal(PyImport_ImportModule("_signal"))) {  // which would have Ctrl-C for itself
+        const Error error = takePythonError("import of _signal", Gil(GilHeld()));
+        PyEval_SaveThread();
+        return error;
       }
     }
     struct sigaction pipe{};
     sigaction(SIGPIPE, nullptr, &pipe);
     if (config.ignoreSigpipe && pipe.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
-    detail::joinInterpreter(detail::Interpreter::Role::Owner, memory);
+    detail::joinInterpreter(detail::Interpreter::Role::Owner, memory).mainThread().begin();
     if (memory) memory->set(static_cast<std::int64_t>(config.maxMemoryUsage));
     detail::lastingState() = PyEval_SaveThread();  // which nobody deletes: Python is not finalized
     return {};
   }
 
-  static expected<void> applyToRunning(const PythonConfig& config, const Gil& gil) {
+  static expected<void> applyToRunning(const PythonConfig& config, const std::filesystem::path& python, const Gil& gil) {
+    if (config.lean)
+      if (auto found = detail::LeanStart::apply(python, gil); !found) return found;
     if (auto put = detail::putFirst(config.sysPath, gil); !put) return put;
     return detail::setSwitchInterval(config.gilSwitchInterval, gil);
   }

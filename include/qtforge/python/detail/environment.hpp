@@ -128,6 +128,9 @@ inline expected<PythonBuild> askPython(const std::filesystem::path& python, bool
 ///   - Errc::PythonMismatch  naming both builds
 inline expected<void> checkPython(const std::filesystem::path& python, const char* named, bool isolated = true) {
   std::error_code failure;
+#if defined(QTFORGE_PYTHON_EXECUTABLE)
+  if (std::filesystem::equivalent(python, QTFORGE_PYTHON_EXECUTABLE, failure)) return {};  // what would be asked is known
+#endif
   if (!std::filesystem::exists(python, failure))
     return Error(Errc::PythonNotFound, std::string(named) + ": '" + python.string() + "' does not exist");
   if (std::filesystem::is_directory(python, failure) || access(python.c_str(), X_OK) != 0)

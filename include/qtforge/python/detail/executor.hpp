@@ -29,6 +29,7 @@ struct ExecutorFunctions {
 
   static void* make(Sink sink) noexcept {
     return made(sink, [](const Gil& gil) -> expected<Held*> {
+      if (auto told = Interpreter::find()->mainThread().tell(gil); !told) return told.error();
       Ref globals = Ref::steal(PyDict_New());
       const Ref name = Ref::steal(PyUnicode_FromString("__qtforge_executor__"));
       PyObject* builtins = PyEval_GetBuiltins();

@@ -2,6 +2,7 @@
 // qtforge/python/detail/interpreter.hpp: the one Python of the process: its lanes, its plugins' contexts, its end.
 
 #include <qtforge/communication/detail/process_root.hpp>
+#include <qtforge/python/detail/main_thread.hpp>
 #include <qtforge/python/detail/memory_limit.hpp>
 #include <qtforge/python/detail/watchdog.hpp>
 #include <qtforge/python/lane.hpp>
@@ -115,6 +116,9 @@ class Interpreter {
     if (lanes_.empty()) {
       watchdog_.begin();
       lanes_.push_back(std::make_unique<Lane>("shared"));
+      lanes_.front()->post(qtforge::detail::Task::of([this] {
+        if (auto told = mainThread_.tell(Gil()); !told) Logger("qtforge.python").error(told.error().report());
+      }));
     }
     return *lanes_.front();
   }
@@ -142,6 +146,7 @@ class Interpreter {
 
   [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
   [[nodiscard]] Debugger& debugger() noexcept { return debugger_; }
+  [[nodiscard]] MainThread& mainThread() noexcept { return mainThread_; }
 
   /// Runs `task` on the lane of PythonExecutor::asyncCall; it takes the GIL itself. Dropped when Python has ended.
   void postCall(qtforge::detail::Task task) {
@@ -220,11 +225,12 @@ class Interpreter {
   // Python's own end without Py_FinalizeEx, which nothing survives: executors' workers, threads, atexit functions, output.
   // threading._shutdown would wait for the main thread too, which may be the one that waits for this.
   static constexpr const char* ending = R"(
-import atexit, sys, threading, time
+import atexit, sys, time
 until = time.monotonic() + seconds
+threading = sys.modules.get("threading")
 for call in reversed(getattr(threading, "_threading_atexits", ())):
     call()
-waited = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+waited = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()] if threading else []
 for thread in waited:
     thread.join(max(0.0, until - time.monotonic()))
 stuck = ", ".join("Python thread '%s'" % t.name for t in waited if t.is_alive())
@@ -280,6 +286,7 @@ for stream in (sys.stdout, sys.stderr):
   MemoryLimit* const memory_;
   Watchdog watchdog_;
   Debugger debugger_;
+  MainThread mainThread_;
   std::atomic<bool> ended_{false};
   mutable std::mutex mutex_;  // guards all below; a leaf
   std::vector<std::unique_ptr<Lane>> lanes_;
