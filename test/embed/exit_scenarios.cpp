@@ -11,6 +11,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <future>
 #include <iostream>
 #include <map>
@@ -163,6 +164,20 @@ int sigpipe() {
   return 0;
 }
 
+// Calls are about to be stopped, on a lane and on threads of the host, when it ends.
+int limitAboutToPass() {
+  static PluginManager manager;
+  load(manager, "py_limits");
+  MessageBus::instance().publish("py_limits.run", "loop");
+  for (int i = 0; i < 3; ++i)
+    std::thread([] {
+      static const std::string loop = "import time\nend = time.monotonic() + 0.05\nwhile time.monotonic() < end: pass\n";
+      for (python::PythonExecutor executor;;) (void)executor.execute(loop);
+    }).detach();
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(std::getenv("QTFORGE_TEST_DELAY"))));
+  return 0;
+}
+
 // A folder that happens to be called like the package is on the path, and the package is not.
 int folderInPlaceOfThePackage() {
   python::PythonExecutor executor;
@@ -198,6 +213,7 @@ int hosts::exits(int argc, char** argv) {
       {"stuck_plugin", stuckPlugin},
       {"python_thread", pythonThread},
       {"sigpipe", sigpipe},
+      {"limit_about_to_pass", limitAboutToPass},
       {"folder_in_place_of_the_package", folderInPlaceOfThePackage}};
   const auto scenario = scenarios.find(argc == 2 ? argv[1] : "");
   if (scenario == scenarios.end()) {
@@ -205,6 +221,8 @@ int hosts::exits(int argc, char** argv) {
     for (const auto& [name, run] : scenarios) std::cerr << "  " << name << '\n';
     return 2;
   }
-  require(python::PythonIntegration::initialize());
+  python::PythonConfig config;
+  if (scenario->second == limitAboutToPass) config.executionTimeout = std::chrono::milliseconds(50);
+  require(python::PythonIntegration::initialize(config));
   return scenario->second();
 }

@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
   const std::map<std::string_view, int (*)(int, char**)> all{{"config", hosts::config},
                                                              {"exits", hosts::exits},
                                                              {"hostile", hosts::hostile},
+                                                             {"limits", hosts::limits},
                                                              {"no_memory", hosts::noMemory},
                                                              {"packages", hosts::packages},
                                                              {"soak", hosts::soak}};

@@ -7,6 +7,7 @@ namespace hosts {
 int config(int argc, char** argv);
 int exits(int argc, char** argv);
 int hostile(int argc, char** argv);
+int limits(int argc, char** argv);
 int noMemory(int argc, char** argv);
 int packages(int argc, char** argv);
 int soak(int argc, char** argv);

@@ -12,8 +12,8 @@ PROGRAM = Path(os.environ["QTFORGE_BUILD_ROOT"]) / "test/embed/hosts"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an embedded Python")
 
 
-def start(scenario, tmp_path):
-    environment = {**os.environ, "QTFORGE_TEST_FILE": str(tmp_path / "notes.txt")}
+def start(scenario, tmp_path, **variables):
+    environment = {**os.environ, "QTFORGE_TEST_FILE": str(tmp_path / "notes.txt"), **variables}
     return subprocess.Popen(
         [PROGRAM, "exits", scenario], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -81,6 +81,13 @@ def test_threads_of_plugins_are_waited_for(tmp_path):
     returned, out, err = finish(start("python_thread", tmp_path))
     assert returned == 0, f"{out}\n{err}"
     assert sorted(notes(tmp_path)) == ["cleaned", "deactivated", "thread ended"]
+
+
+@pytest.mark.parametrize("delay", range(40, 65, 4))
+def test_calls_that_are_about_to_be_stopped_do_not_hold_the_end_up(delay, tmp_path):
+    returned, out, err = finish(start("limit_about_to_pass", tmp_path, QTFORGE_TEST_DELAY=str(delay)))
+    assert returned == 0, f"{out}\n{err}"
+    assert "did not end in time" not in err
 
 
 def test_a_peer_that_hangs_up_does_not_end_the_host(tmp_path):

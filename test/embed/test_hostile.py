@@ -53,6 +53,11 @@ def fine_but(**others):
     return [f"{step}: {others.get(step, told)}" for step, told in lines.items()]
 
 
+STEPS = "load|initialize|activate|drain|deactivate|unload"
+STOPPED = [r"stopped after [\d.]+ s, its limit \(executionTimeout\) is 0.3 s", "ExecutionTimeout"]
+WORK = "def work():\n    while True:\n        pass\n"
+
+
 def failing(step):
     """Nothing is reached behind initialize when that fails."""
     illegal = ".*in state Error.*"
@@ -127,6 +132,50 @@ CASES = {
         "methods": "def name(self):\n    return 5", "out": ["load: .*name.*"], "err": []},
     "an atexit function of it raises": {
         "methods": "def begin(self):\n    import atexit\n    atexit.register(lambda: 1 / 0)", "out": FINE, "err": ["ZeroDivisionError"]},
+    "it computes without end, under executionTimeout": {
+        "head": WORK, "methods": "def on_ping(self, message):\n    work()",
+        "options": {"limit": 300, "drain": 20}, "out": FINE, "err": STOPPED},
+    "it does, and catches Exception": {
+        "head": WORK, "methods": "def on_ping(self, message):\n    while True:\n        try:\n            work()\n"
+                "        except Exception:\n            pass",
+        "options": {"limit": 300, "drain": 20}, "out": FINE, "err": STOPPED},
+    "it does, and catches BaseException": {
+        "head": WORK, "methods": "def on_ping(self, message):\n    while True:\n        try:\n            work()\n"
+                "        except BaseException:\n            pass",
+        "options": {"limit": 300}, "out": [*FINE[:3], "drain: .*", "deactivate: .*"], "err": [r"\A(?!(?s:.*)holds the GIL)"]},
+    "it sleeps, under executionTimeout": {
+        "methods": "def on_ping(self, message):\n    import time\n    time.sleep(1)\n    time.sleep(60)",
+        "options": {"limit": 300, "drain": 20}, "out": FINE, "err": [*STOPPED, r"time\.sleep\(1\)|time\.sleep\(60\)"]},
+    "it waits for a lock that nobody releases": {
+        "methods": "def on_ping(self, message):\n    import threading\n    lock = threading.Lock()\n    lock.acquire()\n    lock.acquire()",
+        "options": {"limit": 300}, "out": [*FINE[:3], "drain: (?!fine).*", "deactivate: .*did not answer within 2000 ms.*"],
+        "err": [r"plugin 'hostile': a handler has been running for .*on lane \"plugin hostile\"", "lock.acquire", "did not end in time"]},
+    "it makes a long call into C that keeps the GIL": {
+        "methods": "def on_ping(self, message):\n    import itertools\n    sum(itertools.repeat(0, 150_000_000))\n    work()",
+        "head": WORK, "options": {"limit": 300, "drain": 60}, "out": FINE, "err": STOPPED},
+    "it prints without pause": {
+        "methods": "def on_ping(self, message):\n    for number in range(100_000):\n        print(number)\n    print(flush=True)",
+        "options": {"drain": 60}, "captured": "captured: 488890 5", "out": FINE, "err": [],
+        "printed": lambda text: sorted(map(int, re.findall(r"^\d+$", text, re.MULTILINE))) == list(range(100_000))},
+    "it writes 100 MB without a line's end": {
+        "methods": "def on_ping(self, message):\n    import sys\n    sys.stdout.write('\u00e4' * 50_000_000)\n    print(flush=True)",
+        "options": {"drain": 60}, "captured": r"captured: 100000000 6553[56]", "out": FINE, "err": [],
+        "printed": lambda text: text.count("\u00e4") == 50_000_000},
+    "it writes bytes that are no text, and half of surrogate pairs": {
+        "methods": "def on_ping(self, message):\n    import logging, sys\n    print('\\udcff')\n"
+                "    sys.stdout.flush()\n    sys.stdout.buffer.write(bytes(range(256)) * 400 + b'\\n')\n    sys.stdout.flush()\n"
+                "    qtforge.logger.warning('\\ud800 %s', '\\udcff')\n    logging.warning('\\ud800')\n"
+                "    print('\\ud800', flush=True)",
+        "options": {"drain": 20}, "captured": r"captured: 12 6", "out": FINE, "err": [r"WARNING hostile: \\ud800 \\udcff"],
+        "printed": lambda text: text.count("\\xfe") == 400},
+    "it closes sys.stdout, or puts something else there": {
+        "methods": "def on_ping(self, message):\n    import sys\n    print('kept', end='')\n    sys.stdout = object()\n"
+                "    sys.stderr.close()",
+        "options": {"drain": 20}, "out": FINE, "err": [], "printed": lambda text: text.endswith("kept")},
+    "it logs without pause": {
+        "methods": "def on_ping(self, message):\n    for number in range(50_000):\n        qtforge.logger.warning('%d', number)",
+        "options": {"drain": 60}, "out": FINE, "err": ["49999"],
+        "logged": lambda text: len(re.findall(r": \d+$", text, re.MULTILINE)) == 50_000},
     "it calls os._exit": {
         "methods": "def on_ping(self, message):\n    import os\n    os._exit(7)", "code": 7, "out": FINE[:3], "err": []},
     "it crashes, as by ctypes": {
@@ -148,32 +197,54 @@ def host(tmp_path, told_to_sanitizers):
         manifest = {"name": name, "version": "1.0.0", "language": "python", "entry_point": "main.py", **more}
         (folder / "plugin.json").write_text(json.dumps(manifest))
 
-    def run(head="", methods="", manifest=None, sanitizers=""):
+    def run(head="", methods="", manifest=None, sanitizers="", options=None):
         write("neighbour", NEIGHBOUR)
         write("hostile", HOSTILE.format(head=head, methods=indented(methods)), main_class="Hostile", **{"lane": "own", **(manifest or {})})
         # Its own folder, so that a core file or a change of it harms nobody.
-        return subprocess.run([PROGRAM, "hostile", tmp_path], cwd=tmp_path, env=told_to_sanitizers(sanitizers), text=True,
-                              capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        return subprocess.run([PROGRAM, "hostile", tmp_path, json.dumps(options or {})], cwd=tmp_path,
+                              env=told_to_sanitizers(sanitizers), text=True, encoding="utf-8", errors="backslashreplace",
+                              capture_output=True, timeout=100, stdin=subprocess.DEVNULL)
 
     return run
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_host_goes_on(case, host):
+def shortened(text):
+    return text if len(text) < 10_000 else f"{text[:5000]} [...] {text[-5000:]}"
+
+
+def run_case(case, host, **options):
+    """What the host printed, and the lines of it that are its own."""
     wanted = dict(CASES[case])
     code, out, err = wanted.pop("code", 0), wanted.pop("out"), wanted.pop("err")
-    ran = host(**wanted)
-    told = f"{ran.returncode}\n--stdout\n{ran.stdout}\n--stderr\n{ran.stderr}"
+    for only in ("captured", "printed", "logged"):
+        wanted.pop(only, None)
+    ran = host(**{**wanted, "options": {**wanted.get("options", {}), **options}})
+    told = f"{ran.returncode}\n--stdout\n{shortened(ran.stdout)}\n--stderr\n{shortened(ran.stderr)}"
     assert ran.returncode == code, told
-    lines = ran.stdout.splitlines()
+    lines = [line for line in ran.stdout.split("\n") if re.match(rf"neighbour: |captured: |end\b|(?:{STEPS}): ", line)]
     if code == 0:
         assert lines.count("neighbour: 21") == 3 and lines[-1] == "end", told
-    steps = [line for line in lines if not line.startswith("neighbour: ") and line != "end"]
+    steps = [line for line in lines if re.match(f"(?:{STEPS}): ", line)]
     for line, pattern in zip(steps, out):
         assert re.fullmatch(pattern, line), f"{line!r} is not {pattern!r}\n{told}"
     assert len(steps) >= len(out), told
     for pattern in err:
         assert re.search(pattern, ran.stderr), f"{pattern!r}\n{told}"
+    return ran, lines
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_host_goes_on(case, host):
+    ran, _ = run_case(case, host)
+    for stream, text in (("printed", ran.stdout), ("logged", ran.stderr)):
+        if stream in CASES[case]:
+            assert CASES[case][stream](text), f"{shortened(ran.stdout)}\n{shortened(ran.stderr)}"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "captured" in CASES[case]])
+def test_host_that_takes_the_output_goes_on(case, host):
+    _, lines = run_case(case, host, capture=True)
+    assert re.fullmatch(CASES[case]["captured"], lines[-2]), lines
 
 
 def test_the_table_names_each_case():

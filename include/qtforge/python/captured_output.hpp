@@ -20,7 +20,7 @@ struct OutputLine {
   enum class Stream { Out, Error };
 
   std::string_view plugin;  ///< who wrote it; empty: no plugin, for example code of a PythonExecutor
-  std::string_view text;    ///< UTF-8, without the end of the line
+  std::string_view text;    ///< UTF-8, without the end of the line; at most 64 KiB, a longer line comes in parts
   Stream stream = Stream::Out;
 };
 
@@ -35,7 +35,7 @@ namespace detail {
 /// @par Thread safety  any thread.
 class OutputLines {
  public:
-  static constexpr std::size_t longest = 65'536;  // bytes, after which a line is told without its end
+  static constexpr std::size_t longest = 65'536;  // bytes; a line that is longer is told in parts
 
   static OutputLines& instance() {
     static auto* lines = new OutputLines();
@@ -60,10 +60,11 @@ class OutputLines {
       auto& begun = begun_[{std::this_thread::get_id(), plugin, stream}];
       for (std::size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
         begun.append(text.substr(0, end));
+        takeParts(begun, lines);
         lines.push_back(std::exchange(begun, {}));
       }
       begun.append(text);
-      if (begun.size() > longest) lines.push_back(std::exchange(begun, {}));
+      takeParts(begun, lines);
       if (begun.empty()) begun_.erase({std::this_thread::get_id(), plugin, stream});
     }
     for (const auto& line : lines) tell(sink, {plugin, line, stream});
@@ -83,6 +84,18 @@ class OutputLines {
 
  private:
   using Writer = std::tuple<std::thread::id, std::string, OutputLine::Stream>;
+
+  // Of what is too long, all but a rest; between characters.
+  static void takeParts(std::string& line, std::vector<std::string>& parts) {
+    std::string_view rest = line;
+    while (rest.size() > longest) {
+      auto end = longest;
+      while (end > longest - 4 && (static_cast<unsigned char>(rest[end]) & 0xC0) == 0x80) --end;
+      parts.emplace_back(rest.substr(0, end));
+      rest.remove_prefix(end);
+    }
+    if (rest.size() != line.size()) line = std::string(rest);
+  }
 
   static void tell(const std::shared_ptr<const OutputSink>& sink, const OutputLine& line) {
     if (!sink) return;

@@ -236,9 +236,15 @@ for thread in waited:
 stuck = ", ".join("Python thread '%s'" % t.name for t in waited if t.is_alive())
 if not stuck:
     atexit._run_exitfuncs()
-for stream in (sys.stdout, sys.stderr):
-    if stream is not None and not stream.closed:
-        stream.flush()
+failed = None
+for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+    try:
+        if stream is not None and not stream.closed:
+            stream.flush()
+    except Exception as error:
+        failed = error
+if failed is not None:
+    raise failed
 )";
 
   static std::string endPython(double seconds) {
@@ -248,11 +254,9 @@ for stream in (sys.stdout, sys.stderr):
     const bool told = names && limit && PyDict_SetItemString(names.get(), "__builtins__", PyEval_GetBuiltins()) == 0 &&
                       PyDict_SetItemString(names.get(), "seconds", limit.get()) == 0;
     const Ref done = Ref::steal(told ? PyRun_String(ending, Py_file_input, names.get(), names.get()) : nullptr);
-    if (!done) {
-      Logger("qtforge.python").error(takePythonError("the end of Python", gil).message());
-      return {};
-    }
-    return textOf(PyDict_GetItemString(names.get(), "stuck"), gil);
+    if (!done) Logger("qtforge.python").error(takePythonError("the end of Python", gil).message());
+    PyObject* stuck = names ? PyDict_GetItemString(names.get(), "stuck") : nullptr;
+    return stuck ? textOf(stuck, gil) : std::string();
   }
 
   std::vector<std::string> end(qtforge::detail::Deadline deadline) {
@@ -274,11 +278,14 @@ for stream in (sys.stdout, sys.stderr):
       std::lock_guard lock(mutex_);
       for (const auto& lane : lanes_) lanes.push_back(lane.get());
     }
-    const auto limit = std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+    const auto atLeastBriefly = [&] {
+      return std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+    };
+    const auto limit = atLeastBriefly();
     for (auto* lane : lanes)
       if (!lane->stop(limit)) stuck.push_back("lane \"" + lane->name() + "\"");
-    const bool debugged = debugger_.end(limit);
-    if (!watchdog_.end(limit) || !debugged) stuck.push_back("Python: a call into C that holds the GIL");
+    const bool debugged = debugger_.end(atLeastBriefly());
+    if (!watchdog_.end(atLeastBriefly()) || !debugged) stuck.push_back("Python: a call into C that holds the GIL");
     return stuck;
   }
 
