@@ -172,7 +172,10 @@ class Ledger:
 
     def store(self) -> Store:
         if self._store is None:
-            self._store = Store(self.data_dir() / "store.json")
+            # In a reload both versions are there, with one file.
+            ledgers = [ledger for ledger in list(_ledgers.values()) if ledger is not None and ledger.data == self.data]
+            known = [ledger._store for ledger in ledgers if ledger._store is not None]
+            self._store = known[0] if known else Store(self.data_dir() / "store.json")
         return self._store
 
     def add(self, take_back: Callable[[], object]) -> int:

@@ -14,18 +14,23 @@ MOST = 5  # lines of one report
 
 
 class Watch:
-    """Weak references to the object of a plugin, its modules, and the classes and functions in them."""
+    """Weak references to the object of a plugin, its modules, and the classes and functions in them.
 
-    def __init__(self, plugin: object, package: str) -> None:
+    Args:
+        modules: those of the plugin, where others of their names are in `sys.modules`.
+    """
+
+    def __init__(self, plugin: object, package: str, modules: dict[str, ModuleType] | None = None) -> None:
         self._package = package
         self._seen: list[tuple[str, weakref.ref[Any]]] = []
         self._see(f"its object of class {type(plugin).__name__}", plugin)
-        modules = [module for name, module in list(sys.modules.items()) if name.startswith(package + ".")]
-        for module in modules:
+        known = modules if modules is not None else dict(sys.modules)
+        own = [module for name, module in known.items() if name.startswith(package + ".")]
+        for module in own:
             for name, value in list(vars(module).items()):
                 if isinstance(value, (type, FunctionType)) and value.__module__ == module.__name__:
                     self._see(f"{'class' if isinstance(value, type) else 'function'} {name}", value)
-        for module in modules:
+        for module in own:
             self._see(f"module {module.__name__}", module)
 
     def _see(self, what: str, thing: object) -> None:
@@ -63,11 +68,16 @@ class Watch:
         for ident, top in sys._current_frames().items():
             frame: FrameType | None = top
             while frame is not None:
-                if str(frame.f_globals.get("__name__", "")).startswith(self._package + "."):
+                if self._is_own(frame.f_globals):
                     code = frame.f_code
                     yield f"thread '{names.get(ident, ident)}'", f"{code.co_name} ({code.co_filename}:{frame.f_lineno})"
                     break
                 frame = frame.f_back
+
+    def _is_own(self, names: dict[str, Any]) -> bool:
+        """Whether they are of a module of the plugin, and not of the version that has taken its place."""
+        module = str(names.get("__name__", ""))
+        return module.startswith(self._package + ".") and names is not getattr(sys.modules.get(module), "__dict__", None)
 
     def _inside(self, roots: list[object]) -> set[int]:
         """What is reached from them without leaving the plugin's modules: that holds nothing from outside."""

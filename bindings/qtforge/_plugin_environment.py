@@ -40,6 +40,7 @@ class _Shared:
     value: str
     known: dict[str, _Shared]  # in which it is
     plugins: list[str] = field(default_factory=list)
+    before: _Shared | None = None  # what an earlier version of the same plugin, which may be there still, has set it to
 
 
 def enter(plugin: str, folder: str, variables: Sequence[tuple[str, str]], environment: str, pth_files: bool) -> int:
@@ -95,16 +96,22 @@ def _resolved(name: str, value: str, folder: str) -> str:
 def _check_variables(plugin: str, wanted: Sequence[tuple[str, str]]) -> None:
     for name, value in wanted:
         shared = _variables.get(name)
-        if shared is not None and shared.value != value:
+        others = [other for other in shared.plugins if other != plugin] if shared is not None else []
+        if shared is not None and shared.value != value and others:
             raise Error(
                 f"plugin.json: /python_config/environment_variables/{name}: '{plugin}' wants {value!r}, "
-                f"'{shared.plugins[0]}', which is loaded, {shared.value!r}; the variables are those of the process",
+                f"'{others[0]}', which is loaded, {shared.value!r}; the variables are those of the process",
                 code=ErrorCode.PLUGIN_INCOMPATIBLE,
             )
 
 
 def _set(name: str, value: str) -> _Shared | None:
-    if name in _variables:
+    known = _variables.get(name)
+    if known is not None:
+        if known.value == value:
+            return known
+        os.environ[name] = value
+        _variables[name] = _Shared(name, value, _variables, before=known)
         return _variables[name]
     if name in os.environ:  # the host's value, which wins
         if os.environ[name] != value:
@@ -174,6 +181,14 @@ def _append(folder: str, pth_files: bool) -> _Shared | None:
 
 def _take_back(shared: _Shared) -> None:
     if shared.known is _variables:
+        current = _variables[shared.name]
+        if current is not shared:  # another version has set it since
+            current.before = None
+            return
+        if shared.before is not None:
+            _variables[shared.name] = shared.before
+            os.environ[shared.name] = shared.before.value
+            return
         del _variables[shared.name]
         if os.environ.get(shared.name) == shared.value:
             del os.environ[shared.name]

@@ -24,15 +24,17 @@ from qtforge._leaks import Watch
 
 PACKAGE = "qtforge_plugins"
 FOLDERS = "QTFORGE_PLUGIN_FOLDERS"  # the environment variable that tells children {package: its folders}
+KEY = "__qtforge_plugin__"  # in the builtins of a plugin's modules: the host's number of the version that they belong to
 _telling = threading.Lock()  # guards that variable
 
 
 class _Loader(SourceFileLoader):
     """Compiles from source, as it is now, and gives the module imports that look into its plugin first."""
 
-    def __init__(self, fullname: str, path: str, package: str) -> None:
+    def __init__(self, fullname: str, path: str, package: str, key: int) -> None:
         super().__init__(fullname, path)
         self._package = package
+        self._key = key
 
     def get_code(self, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
@@ -58,6 +60,7 @@ class _Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         private = dict(vars(builtins))
         private["__import__"] = _importer(self._package)
+        private[KEY] = self._key
         module.__dict__["__builtins__"] = private
         super().exec_module(module)
 
@@ -83,7 +86,7 @@ class _Finder(MetaPathFinder):
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader and spec.origin is not None:
             package = ".".join(fullname.split(".")[:2])
-            spec.loader = _Loader(fullname, spec.origin, package)
+            spec.loader = _Loader(fullname, spec.origin, package, getattr(sys.modules.get(package), KEY, 0))
         return spec
 
 
@@ -152,8 +155,11 @@ def _package_name(name: str) -> str:
     return f"{PACKAGE}.{name.replace('.', '_')}"
 
 
-def load(name: str, folders: Sequence[str], entry: str) -> ModuleType:
+def load(name: str, folders: Sequence[str], entry: str, key: int = 0) -> ModuleType:
     """Imports the file ``entry`` of the plugin ``name``, whose modules lie in ``folders``.
+
+    Args:
+        key: see `KEY`.
 
     Raises:
         Whatever the plugin's code raises; then nothing of it stays in ``sys.modules``.
@@ -165,12 +171,13 @@ def load(name: str, folders: Sequence[str], entry: str) -> ModuleType:
         sys.modules[PACKAGE] = root
     package = ModuleType(_package_name(name))
     package.__path__ = list(dict.fromkeys(folders))
+    setattr(package, KEY, key)
     sys.modules[package.__name__] = package
     _tell(package.__name__, package.__path__)
     fullname = f"{package.__name__}.{Path(entry).stem}"
     try:
         spec = importlib.util.spec_from_file_location(
-            fullname, entry, loader=_Loader(fullname, entry, package.__name__)
+            fullname, entry, loader=_Loader(fullname, entry, package.__name__, key)
         )
         if spec is None or spec.loader is None:
             raise ImportError(f"{entry} cannot be imported", path=entry)
@@ -183,14 +190,31 @@ def load(name: str, folders: Sequence[str], entry: str) -> ModuleType:
     return module
 
 
-def watch(name: str, plugin: object) -> Watch:
-    """To be asked, after the unload of the plugin ``name``, what of it is alive."""
-    return Watch(plugin, _package_name(name))
+def watch(name: str, plugin: object, modules: dict[str, ModuleType] | None) -> Watch:
+    """To be asked, after the unload of the plugin ``name``, what of it is alive.
+
+    Args:
+        modules: its own, where those in ``sys.modules`` are another version's.
+    """
+    return Watch(plugin, _package_name(name), modules)
 
 
 def unload(name: str) -> None:
     """Forgets the modules of the plugin ``name``."""
+    _tell(_package_name(name), None)
+    take(name)
+
+
+def take(name: str) -> dict[str, ModuleType]:
+    """Takes the modules of the plugin ``name`` out of ``sys.modules``, for `put`: two versions have the same names."""
     package = _package_name(name)
-    _tell(package, None)
-    for known in [key for key in sys.modules if key == package or key.startswith(package + ".")]:
-        del sys.modules[known]
+    names = [key for key in list(sys.modules) if key == package or key.startswith(package + ".")]
+    return {known: sys.modules.pop(known) for known in names}
+
+
+def put(modules: dict[str, ModuleType]) -> None:
+    """Puts back what `take` has taken."""
+    sys.modules.update(modules)
+    for package in modules.values():
+        if hasattr(package, KEY):
+            _tell(package.__name__, list(package.__path__))

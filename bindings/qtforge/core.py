@@ -55,6 +55,9 @@ class IPlugin:
     there from the constructor on, and raises PluginError in an instance that no host made. What was started with it from
     `initialize` on ends after `cleanup`, all else at the unload.
 
+    A plugin that the host reloads while it runs is asked for its state, if it has a method `save_state(self)`, and the new
+    version gets that, if it has `restore_state(self, state)`.
+
     The describing methods are asked after construction. Where you do not override them, or answer with nothing, the
     manifest answers.
     """

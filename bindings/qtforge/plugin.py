@@ -113,6 +113,16 @@ class Plugin:
         """INITIALIZED or ERROR to LOADED. Raises as `initialize`."""
         _qtforge.plugin_step(self._number, "cleanup")
 
+    def reload(self) -> None:
+        """Puts what lies in its folder now in its place, while it runs: with its state, its subscriptions and all that is
+        queued in them. Where anything fails it goes on as it was.
+
+        Raises:
+            PluginError: the new version cannot be loaded, or refused; this is called from the plugin's own code; it is
+                written in C++.
+        """
+        _qtforge.plugin_step(self._number, "reload")
+
     def unload(self) -> None:
         """Deactivates, cleans up and removes it; nothing if that was done before.
 

@@ -12,11 +12,14 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <iostream>
 #include <map>
 #include <optional>
 #include <sys/socket.h>
+#include <thread>
 
 using namespace qtforge;
 namespace json = boost::json;
@@ -141,6 +144,29 @@ int stuckPlugin() {
   return 5;
 }
 
+// While a reload runs that does not end.
+int reloadHangs() {
+  Runtime::instance().setShutdownTimeout(std::chrono::milliseconds(500));
+  static PluginManager manager;
+  load(manager, "py_cleans");
+  static std::promise<void> inside;
+  static const auto told = MessageBus::instance().subscribe("hangs", [](const json::value&) { inside.set_value(); }).value();
+  static const auto copy = std::filesystem::absolute("hangs");
+  std::filesystem::create_directories(copy);
+  const auto write = [](const char* file, const char* text) { std::ofstream(copy / file) << text; };
+  write("plugin.json", R"({"name": "hangs", "version": "1.0.0", "language": "python", "entry_point": "main.py", "lane": "own"})");
+  write("main.py", "from qtforge.core import IPlugin\nclass Hangs(IPlugin): pass\n");
+  manager.loadPlugin(copy).value();
+  write("main.py", "import threading\nimport qtforge\nfrom qtforge.core import IPlugin\n"
+                   "class Hangs(IPlugin):\n"
+                   "    def __init__(self):\n"
+                   "        qtforge.MessageBus.instance().publish('hangs', 1)\n"
+                   "        threading.Event().wait()\n");
+  std::thread([] { (void)manager.reloadPlugin("hangs"); }).detach();
+  inside.get_future().wait();
+  return 6;
+}
+
 // A plugin's thread is waited for, as Python does at its own end.
 int pythonThread() {
   static PluginManager manager;
@@ -211,6 +237,7 @@ int hosts::exits(int argc, char** argv) {
       {"exception_unwinds_manager", exceptionUnwindsManager},
       {"signal_ends_it", signalEndsIt},
       {"stuck_plugin", stuckPlugin},
+      {"reload_hangs", reloadHangs},
       {"python_thread", pythonThread},
       {"sigpipe", sigpipe},
       {"limit_about_to_pass", limitAboutToPass},

@@ -77,6 +77,15 @@ def test_a_stuck_plugin_is_named_output_is_flushed_and_the_process_ends(tmp_path
     assert time.monotonic() - begin < 10
 
 
+def test_a_reload_that_does_not_end_is_named_and_the_process_ends(tmp_path):
+    begin = time.monotonic()
+    returned, out, err = finish(start("reload_hangs", tmp_path))
+    assert returned == 6, f"{out}\n{err}"
+    assert "plugin 'hangs' (in reload)" in err
+    assert notes(tmp_path) == ["deactivated", "cleaned"]
+    assert time.monotonic() - begin < 10
+
+
 def test_threads_of_plugins_are_waited_for(tmp_path):
     returned, out, err = finish(start("python_thread", tmp_path))
     assert returned == 0, f"{out}\n{err}"

@@ -44,19 +44,20 @@ BOOST_AUTO_TEST_CASE(every_step_from_every_state_calls_the_right_hooks_or_none) 
   const std::string illegal = "illegal transition", gone = "plugin unloaded";
   struct Row {
     PluginState from;
-    std::string initialize, activate, deactivate, cleanup, unload, configure;
+    std::string initialize, activate, deactivate, cleanup, unload, configure, reload;
   };
   const Row rows[] = {
-      {PluginState::Loaded, "initialize", illegal, illegal, "", "", ""},
-      {PluginState::Initialized, illegal, "activate", illegal, "cleanup", "cleanup", ""},
-      {PluginState::Active, illegal, illegal, "deactivate", "deactivate cleanup", "deactivate cleanup", ""},
-      {PluginState::Error, "cleanup initialize", illegal, illegal, "cleanup", "cleanup", ""},
-      {PluginState::Unloaded, gone, gone, gone, gone, gone, gone},
+      {PluginState::Loaded, "initialize", illegal, illegal, "", "", "", ""},
+      {PluginState::Initialized, illegal, "activate", illegal, "cleanup", "cleanup", "", ""},
+      {PluginState::Active, illegal, illegal, "deactivate", "deactivate cleanup", "deactivate cleanup", "", ""},
+      {PluginState::Error, "cleanup initialize", illegal, illegal, "cleanup", "cleanup", "", ""},
+      {PluginState::Unloaded, gone, gone, gone, gone, gone, gone, gone},
   };
   for (const auto& row : rows) {
     const std::pair<Step, std::string> steps[] = {{Step::Initialize, row.initialize}, {Step::Activate, row.activate},
                                                   {Step::Deactivate, row.deactivate}, {Step::Cleanup, row.cleanup},
-                                                  {Step::Unload, row.unload}, {Step::Configure, row.configure}};
+                                                  {Step::Unload, row.unload}, {Step::Configure, row.configure},
+                                                  {Step::Reload, row.reload}};
     for (const auto& [step, expected] : steps) {
       Lifecycle machine;
       reach(machine, row.from);
@@ -66,6 +67,20 @@ BOOST_AUTO_TEST_CASE(every_step_from_every_state_calls_the_right_hooks_or_none) 
       }
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(after_a_reload_the_state_is_that_of_the_plugin_that_is_there_now) {
+  Lifecycle machine;
+  reach(machine, PluginState::Error);
+  machine.begin(Step::Reload).value();
+  BOOST_TEST((machine.state() == PluginState::Error));
+  machine.replaced(PluginState::Active);
+  machine.finish();
+  BOOST_TEST((machine.state() == PluginState::Active));
+  machine.begin(Step::Reload).value();
+  machine.replaced(PluginState::Loaded);
+  machine.finish();
+  BOOST_TEST(go(machine, Step::Unload) == "");  // it was never initialized
 }
 
 BOOST_AUTO_TEST_CASE(the_states_after_the_steps_are_those_of_the_table) {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI {
@@ -58,6 +59,10 @@ class ConfigurationPattern {
   /// As it was written.
   [[nodiscard]] const std::string& toString() const noexcept { return text_; }
 
+  friend bool operator==(const ConfigurationPattern& one, const ConfigurationPattern& other) noexcept {
+    return one.text_ == other.text_;
+  }
+
  private:
   ConfigurationPattern() = default;
   std::string text_;
@@ -74,6 +79,14 @@ struct ConfigurationEntry {
   std::vector<boost::json::value> allowed;      ///< the manifest's "enum"; empty: anything
   std::optional<ConfigurationPattern> pattern;  ///< of String
   std::shared_ptr<const ConfigurationEntry> items;  ///< of Array: what each item must be; null: anything
+
+  friend bool operator==(const ConfigurationEntry& one, const ConfigurationEntry& other) {
+    const auto rest = [](const ConfigurationEntry& e) {
+      return std::tie(e.type, e.defaultValue, e.description, e.minimum, e.maximum, e.allowed, e.pattern);
+    };
+    const bool alike = one.items && other.items ? *one.items == *other.items : one.items == other.items;
+    return alike && rest(one) == rest(other);
+  }
 };
 
 namespace detail {

@@ -45,7 +45,8 @@ class InterfaceGuard {
 /// An interface of a loaded plugin, in whatever language it is written. From PluginManager::find and findAll, from
 /// PluginHandle::as, and for plugins from IPlugin::find.
 ///
-/// It does not keep the plugin loaded: after the unload, or a reload, calls give Errc::PluginUnloaded. Copies are cheap.
+/// It does not keep the plugin loaded: after the unload calls give Errc::PluginUnloaded, after PluginManager::reloadPlugin
+/// they go to the new version. Copies are cheap.
 /// @par Thread safety  call, lock: any thread, several at once; whether they run beside each other in the plugin is up to
 ///                     it (a plugin in Python: one at a time, as the GIL goes). The rest: one thread at a time.
 template <AnyInterface I>

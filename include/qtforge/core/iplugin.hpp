@@ -32,7 +32,6 @@ enum class PluginState : int { Unloaded = 0, Loaded = 1, Initialized = 2, Active
 }
 
 class IPlugin;
-class LoadedPlugin;
 namespace detail {
 
 /// The plugin as the class whose member function that is.
@@ -213,7 +212,6 @@ class IPlugin {
   }
 
  private:
-  friend class LoadedPlugin;
   friend struct detail::InterfaceQuestion;
   friend struct detail::PluginLife;
 
@@ -258,6 +256,12 @@ struct detail::PluginLife {
       }
     }
     return Error(Errc::InvalidArgument, "the host asked for a lifecycle hook that this plugin does not know");
+  }
+
+  /// What the manager has for it.
+  static void give(IPlugin& plugin, const ConfigurationSource& configuration, const PluginServices* services) noexcept {
+    plugin.configuration_ = configuration;
+    plugin.services_ = services;
   }
 
   /// Before the destructor.

@@ -12,13 +12,14 @@
 namespace qtforge::inline QTFORGE_ABI {
 
 /// What can be asked of a plugin. After `Unload` nothing can.
-enum class LifecycleStep : std::uint8_t { None, Initialize, Activate, Deactivate, Cleanup, Unload, Configure };
+enum class LifecycleStep : std::uint8_t { None, Initialize, Activate, Deactivate, Cleanup, Unload, Configure, Reload };
 
 /// What a step calls in the plugin, one or several of them.
 enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Cleanup };
 
 [[nodiscard]] inline std::string_view toString(LifecycleStep step) noexcept {
-  constexpr std::string_view names[] = {"nothing", "initialize", "activate", "deactivate", "cleanup", "unload", "configure"};
+  constexpr std::string_view names[] = {"nothing", "initialize", "activate",  "deactivate",
+                                        "cleanup", "unload",     "configure", "reload"};
   return names[static_cast<std::size_t>(step)];
 }
 
@@ -38,6 +39,7 @@ enum class LifecycleHook : std::uint8_t { Initialize, Activate, Deactivate, Clea
 ///                 Loaded                      none                                 Loaded
 ///     Unload      any but Unloaded            what Cleanup would call, if needed   Unloaded
 ///     Configure   any but Unloaded            none: its winner asks the plugin     the same
+///     Reload      any but Unloaded            none: its winner calls another one's the same, or see `replaced`
 ///
 /// A hook that fails leads to Error. In Initialize no other follows it; Cleanup and Unload go on. One step runs at a time: whoever wins
 /// `begin` calls `next`, the hook, `done`, until `next` has nothing more, then `finish`; or at once `abandon`. Between steps
@@ -77,7 +79,8 @@ class Lifecycle {
     const auto now = unpack(word_.load(std::memory_order_relaxed));
     switch (now.step) {
       case LifecycleStep::None:
-      case LifecycleStep::Configure: return std::nullopt;
+      case LifecycleStep::Configure:
+      case LifecycleStep::Reload: return std::nullopt;
       case LifecycleStep::Initialize:
         if (now.over || now.state == PluginState::Initialized) return std::nullopt;
         return now.mustClean ? LifecycleHook::Cleanup : LifecycleHook::Initialize;
@@ -122,6 +125,14 @@ class Lifecycle {
     word_.store(pack(now), std::memory_order_release);
   }
 
+  /// In Reload: another plugin is there, in state Loaded, Initialized or Active.
+  void replaced(PluginState state) noexcept {
+    auto now = unpack(word_.load(std::memory_order_relaxed));
+    now.state = state;
+    now.mustClean = state != PluginState::Loaded;
+    word_.store(pack(now), std::memory_order_release);
+  }
+
   /// Lets the machine go as it was, before `next` was asked.
   void abandon() noexcept {
     auto now = unpack(word_.load(std::memory_order_relaxed));
@@ -163,7 +174,8 @@ class Lifecycle {
       case LifecycleStep::Deactivate: return state == PluginState::Active;
       case LifecycleStep::Cleanup:
       case LifecycleStep::Unload:
-      case LifecycleStep::Configure: return true;
+      case LifecycleStep::Configure:
+      case LifecycleStep::Reload: return true;
     }
     return false;
   }

@@ -30,6 +30,7 @@ struct PluginActivation {
   std::vector<std::string> interfaces;  ///< names, with or without a version: somebody looks for plugins by it
 
   [[nodiscard]] bool atOnce() const noexcept { return topics.empty() && interfaces.empty(); }
+  friend bool operator==(const PluginActivation&, const PluginActivation&) = default;
 };
 
 /// The manifest's "python_config". Paths are as written: relative to the plugin's folder.
@@ -39,6 +40,8 @@ struct PythonPluginConfig {
   std::vector<std::string> sysPathAdditions;
   std::vector<std::pair<std::string, std::string>> environmentVariables;  ///< in the manifest's order
   bool pthFiles = false;  ///< whether `.pth` files of `virtualEnv` count, which may run code
+
+  friend bool operator==(const PythonPluginConfig&, const PythonPluginConfig&) = default;
 };
 
 /// A plugin.json. `name`, `version`, `language` and `entry_point` are required, the rest may be missing.
@@ -62,6 +65,8 @@ struct Manifest {
 
   std::filesystem::path folder;       ///< absolute
   std::vector<std::string> warnings;  ///< what is not wrong but looks like a mistake: unknown fields
+
+  friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
 /// Reads the text of a plugin.json that lies in `folder`. Touches no file.

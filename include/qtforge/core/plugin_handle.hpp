@@ -2,6 +2,8 @@
 // qtforge/core/plugin_handle.hpp: a loaded plugin as the host sees it: what it is called, its state and its steps.
 
 #include <qtforge/core/detail/callee.hpp>
+#include <qtforge/core/detail/plugin_version.hpp>
+#include <qtforge/core/detail/reload_turns.hpp>
 #include <qtforge/core/interface_handle.hpp>
 #include <qtforge/core/iplugin.hpp>
 #include <qtforge/core/lifecycle.hpp>
@@ -19,15 +21,25 @@
 
 namespace qtforge::inline QTFORGE_ABI {
 
+class IPluginLoader;
+
 namespace detail {
 class Client;
-class ConfigurationStore;
-class PluginFiles;
-class OtherPlugins;
 class ManagerCore;
+class NextVersion;
 
 /// Marks that this thread runs hooks of a plugin, and which ones further out.
 struct HookScope;
+
+/// Where a plugin came from, to be loaded from there again.
+struct PluginOrigin {
+  std::shared_ptr<IPluginLoader> loader;
+  std::filesystem::path path;  // as the host gave it, but absolute: links in it may lead elsewhere later
+  bool named = false;          // see PluginInstance
+  std::string topicPrefix;
+  std::filesystem::path dataFolder;
+  std::chrono::milliseconds hookLimit{0};
+};
 
 }  // namespace detail
 
@@ -42,13 +54,14 @@ class LoadedPlugin : public detail::Callee {
   LoadedPlugin(const LoadedPlugin&) = delete;
   LoadedPlugin& operator=(const LoadedPlugin&) = delete;
 
-  /// What the plugin says of itself, else the manifest's. Known after the unload too.
+  /// What the plugin says of itself, else the manifest's. Known after the unload too. After a reload all but the name may be
+  /// another; what was returned before stays valid.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  [[nodiscard]] const std::string& version() const noexcept { return version_; }
-  [[nodiscard]] const std::string& description() const noexcept { return description_; }
-  [[nodiscard]] const std::string& author() const noexcept { return author_; }
-  [[nodiscard]] const std::vector<Dependency>& dependencies() const noexcept { return dependencies_; }
-  [[nodiscard]] const Manifest& manifest() const noexcept { return manifest_; }
+  [[nodiscard]] const std::string& version() const noexcept { return facts().version; }
+  [[nodiscard]] const std::string& description() const noexcept { return facts().description; }
+  [[nodiscard]] const std::string& author() const noexcept { return facts().author; }
+  [[nodiscard]] const std::vector<Dependency>& dependencies() const noexcept { return facts().dependencies; }
+  [[nodiscard]] const Manifest& manifest() const noexcept { return facts().manifest; }
 
   /// While a step's hook runs, the state before it.
   [[nodiscard]] PluginState state() const noexcept { return lifecycle_.state(); }
@@ -108,6 +121,7 @@ class LoadedPlugin : public detail::Callee {
 
  private:
   friend class detail::ManagerCore;
+  friend class detail::NextVersion;
   friend class PluginHandle;
 
   // What is told on `qtforge.plugins`, after the machine is free again: who hears it may take the next step.
@@ -123,7 +137,9 @@ class LoadedPlugin : public detail::Callee {
   expected<void> begin(LifecycleStep step);
   expected<void> runHooks(LifecycleStep step);
   void endStep();
+  void waitReloaded();
   expected<void> callHook(LifecycleHook hook);
+  expected<void> callHook(LifecycleHook hook, IPlugin& plugin) const;
   template <class Prepare>
   expected<void> change(Prepare&& prepare);
   expected<void> offer(const Configuration& before, const Configuration& after);
@@ -135,26 +151,39 @@ class LoadedPlugin : public detail::Callee {
   void destroy();
   void tell(const Event& event) const;
 
+  [[nodiscard]] const detail::PluginFacts& facts() const noexcept { return *facts_.load(std::memory_order_acquire); }
+  void setFacts(detail::PluginFacts facts);
+
+  /// Never null. Whoever holds it keeps the plugin's object from going.
+  [[nodiscard]] std::shared_ptr<detail::PluginBody> body() const {
+    std::lock_guard lock(bodyMutex_);
+    return body_;
+  }
+  void setBody(std::shared_ptr<detail::PluginBody> body) {
+    std::lock_guard lock(bodyMutex_);
+    body_.swap(body);
+  }
+
   // Waits for a running step to end; false at the deadline.
   bool waitIdle(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(idleMutex_);
     return idle_.wait_until(lock, deadline, [&] { return lifecycle_.running() == LifecycleStep::None; });
   }
 
-  const Manifest manifest_;
-  std::string name_, version_, description_, author_;
-  std::vector<Dependency> dependencies_;
-  Version semantic_;  // for dependencies on it
+  std::string name_;  // unchanged once it is shared
+  std::atomic<const detail::PluginFacts*> facts_{nullptr};
+  std::vector<std::unique_ptr<const detail::PluginFacts>> told_;  // all that facts_ ever was: touched by the winner of a step
   detail::Client* client_;
   const std::chrono::milliseconds watchLimit_;  // of its functions; 0: they keep it themselves
-  std::shared_ptr<detail::ConfigurationStore> configuration_;
-  std::shared_ptr<detail::PluginFiles> files_;
-  std::shared_ptr<detail::OtherPlugins> others_;
-  std::unique_ptr<IPlugin> plugin_;  // touched by the winner of a step, and by who is inside gate()
+  detail::PluginOrigin origin_;                 // unchanged once it is shared
+  mutable std::mutex bodyMutex_;                // guards body_; a leaf
+  std::shared_ptr<detail::PluginBody> body_;    // its plugin is touched by the winner of a step, and by who is inside gate()
   Lifecycle lifecycle_;
   std::atomic<const char*> doing_{""};  // the hook that runs, for reports
+  std::atomic<PluginState> wanted_{PluginState::Loaded};  // where the host wants it, for a reload of one in Error
   std::mutex idleMutex_;                // pairs with idle_
   std::condition_variable idle_;
+  detail::ReloadTurns reloads_;
 };
 
 /// Points to a loaded plugin: `handle->name()`, `handle->activate()`. Copies are cheap and mean the same plugin.

@@ -178,6 +178,31 @@ class PluginManager {
     return core_->find(name);
   }
 
+  /// Puts what lies in the plugin's folder now in its place, while it runs: the new version is loaded beside the old one,
+  /// initialized and activated as far as that one was, gets its state, and takes over its subscriptions with all that is
+  /// queued in them, its services, and what handles lead to. Then the old one is deactivated, cleaned up and ended. Calls of
+  /// the old one finish before, those that come meanwhile wait. Where anything fails the old one goes on, nothing is lost,
+  /// and the error is told. A plugin in Error is brought to where the host wanted it last.
+  ///
+  /// What comes of it is logged and published on `qtforge.reload`: {"plugin", "ok", "from", "milliseconds"}, and "to", the new
+  /// version, or "error" and "traceback". docs/guides/plugin-authors.md says what is handed over. Of those who ask at the same
+  /// time all get the result of one reload that began after they asked.
+  ///
+  /// @return the plugin, or, and nothing has changed,
+  ///   - Errc::PluginNotFound     no plugin of that name, or it waits for its activation
+  ///   - Errc::IllegalTransition  plugins in its language cannot be reloaded (those in C++), or a step of it runs
+  ///   - Errc::WouldDeadlock      this thread is inside a hook, handler or method of it, or runs handlers while another thread
+  ///                              reloads it
+  ///   - Errc::ManifestInvalid    it has another name or lane than before, or the errors of loadPlugin for the new version;
+  ///                              Errc::DependencyVersion, Errc::DependencyCycle also for those that need it
+  ///   - Errc::InterfaceMissing, Errc::InterfaceMismatch  of an interface that others have found in the old one
+  ///   - Errc::ConfigurationInvalid  what the host has set does not fit the new version's settings
+  ///   - Errc::HookFailed         its initialize, activate or restore_state, or the old one's save_state, failed
+  ///   - Errc::TimedOut           one of them, or a call of the old one, took longer than setHookLimit allowed at the load
+  ///   - Errc::PluginUnloaded, Errc::ShuttingDown
+  /// @par Blocking  for all that.
+  expected<PluginHandle> reloadPlugin(std::string_view name) { return core_->reload(name); }
+
   /// All plugins, in the order in which they were loaded.
   [[nodiscard]] std::vector<PluginHandle> plugins() const { return core_->plugins(); }
 
@@ -231,7 +256,7 @@ class PluginManager {
   expected<Found> inspect(const std::filesystem::path& path) const;
   expected<void> reserve(const Found& found);
   static expected<PluginHandle> load(detail::ManagerCore& core, Found found, const std::filesystem::path& path,
-                                     const detail::PluginInstance& instance);
+                                     detail::PluginInstance instance);
   PluginReport stepAll(PluginState from, PluginState to, expected<void> (LoadedPlugin::*step)());
 
   std::shared_ptr<detail::ManagerCore> core_;

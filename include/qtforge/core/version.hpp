@@ -72,6 +72,8 @@ class VersionRange {
   /// As it was written; "*" for any.
   [[nodiscard]] std::string toString() const { return text_.empty() ? "*" : text_; }
 
+  friend bool operator==(const VersionRange& one, const VersionRange& other) noexcept { return one.text_ == other.text_; }
+
  private:
   friend expected<VersionRange> parseVersionRange(std::string_view text);
 
@@ -171,6 +173,8 @@ struct Dependency {
     const bool op = std::string_view("<>=^~*").find(versions.front()) != std::string_view::npos;
     return name + (op ? " " : " = ") + versions;
   }
+
+  friend bool operator==(const Dependency&, const Dependency&) = default;
 };
 
 /// Checks a plugin's name: 1 to 128 bytes of text without control characters, `/`, `\`, `..`, the characters of version

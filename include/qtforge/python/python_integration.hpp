@@ -46,6 +46,12 @@ struct PythonConfig {
   bool installMissing = false;
   /// Without `indexUrl`: PyPI, whatever pip and uv are configured for.
   PackageSource packageSource;
+  /// Reloads plugins in Python while they run when files of their code change, as PluginManager::reloadPlugin does: for
+  /// development. What cannot be reloaded is told on `qtforge.reload` and in the log, and what was there goes on.
+  bool enableHotReload = false;
+  /// For how long changes are gathered from the first one on, before they lead to one reload; at least 1 ms. Where the kernel
+  /// cannot tell changes, how often they are looked for.
+  std::chrono::milliseconds hotReloadInterval{500};
   /// How long one call of Python code may take (a call of PythonExecutor; an import, hook, handler, filter, timer or method
   /// of a plugin); 0: any time. Then it is stopped with `qtforge.ExecutionTimeout`, as far as that is possible, and is
   /// Errc::TimedOut. Advisory: docs/guides/hosts.md says what cannot be stopped.
@@ -89,13 +95,15 @@ class PythonIntegration {
   ///   - Errc::PythonError               Python would not start, or debugpy not listen, as on a port that is in use
   ///   - Errc::DependencyMissing         `debugPort`, and the environment has no debugpy
   ///   - Errc::ShuttingDown              the process is ending
-  ///   - Errc::InvalidArgument           a limit below 0
+  ///   - Errc::InvalidArgument           a limit below 0, a `hotReloadInterval` below 1 ms
   /// @par Thread safety  any thread. @par Blocking  for the interpreter's start.
   static expected<void> initialize(const PythonConfig& config = {}) {
     if (config.executionTimeout.count() < 0)
       return Error(Errc::InvalidArgument, "PythonIntegration::initialize: executionTimeout is below 0");
     if (config.debugPort && (*config.debugPort < 0 || *config.debugPort > 65535))
       return Error(Errc::InvalidArgument, "PythonConfig::debugPort: " + std::to_string(*config.debugPort) + " is no port");
+    if (config.hotReloadInterval < std::chrono::milliseconds(1))
+      return Error(Errc::InvalidArgument, "PythonIntegration::initialize: hotReloadInterval is below 1 ms");
     const GilRelease released;
     auto& state = State::instance();
     std::lock_guard lock(state.mutex);
@@ -114,6 +122,7 @@ class PythonIntegration {
     state.config.debugPort = std::nullopt;
     state.config.debugPortFromEnvironment = false;
     if (config.installMissing) detail::Interpreter::find()->installMissing(config.packageSource);
+    if (config.enableHotReload) detail::Interpreter::find()->reloadChanged(config.hotReloadInterval);
     offerPackage();
     detail::Interpreter::find()->watchdog().limit(config.executionTimeout);
     qtforge::detail::registerExitHook();

@@ -5,6 +5,7 @@
 #include <qtforge/python/detail/bridge_plugins.hpp>
 #include <qtforge/python/detail/package.hpp>
 #include <qtforge/python/detail/plugin_environment.hpp>
+#include <qtforge/python/detail/python_replacement.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python {
 
@@ -40,6 +41,38 @@ class PythonPluginLoader final : public IPluginLoader {
   ///   - Errc::TimedOut            it took longer than LoadContext::hookLimit, and goes on in its lane
   /// @par Blocking  for the import, at most that long, and for packages that are installed.
   [[nodiscard]] expected<std::unique_ptr<IPlugin>> load(const Manifest& manifest, const LoadContext& load) override {
+    return make(manifest, load, nullptr);
+  }
+
+  /// PythonConfig::hotReloadInterval, where `enableHotReload` is set.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> reloadInterval() const override {
+    const auto* interpreter = detail::Interpreter::find();
+    return interpreter ? interpreter->reloadInterval() : std::nullopt;
+  }
+
+  /// plugin.json and Python's sources: what a plugin may write into its folder besides is no reason to reload it.
+  [[nodiscard]] bool isCode(const std::filesystem::path& file) const override {
+    return file.extension() == ".py" || IPluginLoader::isCode(file);
+  }
+
+  /// As load(): the modules are imported afresh under the names of those of `running`, which stay as they are.
+  [[nodiscard]] expected<std::unique_ptr<IPlugin>> loadBeside(IPlugin& running, const Manifest& manifest,
+                                                              const LoadContext& load) override {
+    const auto& context = static_cast<detail::PythonPlugin&>(running).context();
+    if (detail::PluginScope::isInside(*context))
+      return Error(Errc::WouldDeadlock, "this thread runs code of the plugin, which would be waited for");
+    return make(manifest, load, context.get());
+  }
+
+  [[nodiscard]] expected<void> replace(IPlugin& running, IPlugin& next, const ReloadStates& states) override {
+    return detail::PythonReplacement::run(static_cast<detail::PythonPlugin&>(running),
+                                          static_cast<detail::PythonPlugin&>(next), states);
+  }
+
+ private:
+  // `running`: the version beside which it is made; may be null.
+  static expected<std::unique_ptr<IPlugin>> make(const Manifest& manifest, const LoadContext& load,
+                                                 detail::PluginContext* running) {
     auto* interpreter = detail::Interpreter::find();
     if (!interpreter)
       return Error(Errc::PythonNotInitialized,
@@ -62,21 +95,22 @@ class PythonPluginLoader final : public IPluginLoader {
     context->client = load.client;
     context->configuration = load.configuration;
     context->environment = std::move(*entered);
+    context->held.store(running != nullptr, std::memory_order_relaxed);
     context->lane = manifest.lane == PluginLane::Own ? &interpreter->laneNamed("plugin " + manifest.name)
                                                      : &interpreter->sharedLane();
     auto texts = std::make_shared<detail::PluginTexts>();
     auto done = context->lane->call(
-        [=, path = *entry](const Gil& gil) { return make(*context, *texts, manifest, path, gil); },
+        [=, path = *entry](const Gil& gil) { return makeHere(*context, *texts, manifest, path, gil); },
         load.hookLimit);
     if (!done && done.error() == Errc::TimedOut && !context->decide(detail::PluginContext::Making::Abandoned)) done = {};
     if (!done) return done.error();
     complete(context->texts, *texts);
     if (load.named) context->texts.name = texts->name = manifest.name;
     interpreter->addPlugin(context);
-    return std::unique_ptr<IPlugin>(std::make_unique<detail::PythonPlugin>(context, std::move(*texts)));
+    const Gil gil;
+    return std::unique_ptr<IPlugin>(std::make_unique<detail::PythonPlugin>(context, std::move(*texts), context->object.get()));
   }
 
- private:
   static detail::PluginTexts textsOf(const Manifest& manifest) {
     detail::PluginTexts texts{manifest.name, manifest.version.toString(), manifest.description, manifest.author, {}};
     for (const auto& dependency : manifest.dependencies) texts.dependencies.push_back(dependency.toString());
@@ -91,14 +125,16 @@ class PythonPluginLoader final : public IPluginLoader {
     if (!own.dependencies.empty()) texts.dependencies = own.dependencies;
   }
 
-  static expected<void> make(detail::PluginContext& context, detail::PluginTexts& texts, const Manifest& manifest,
-                             const std::filesystem::path& entry, const Gil& gil) {
+  static expected<void> makeHere(detail::PluginContext& context, detail::PluginTexts& texts, const Manifest& manifest,
+                                 const std::filesystem::path& entry, const Gil& gil) {
     if (auto there = detail::ensurePackage(gil); !there) return there;
     const detail::PluginScope scope(&context);
     if (auto told = detail::tellAuthor("load", context, gil); !told) return told;
     const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
     if (!plugins) return takePythonError("import of qtforge._plugins", gil, Errc::ImportFailed);
-    auto made = detail::makePlugin(plugins.get(), manifest, entry, gil);
+    if (context.held.load(std::memory_order_relaxed)) context.modules = SharedRef(Ref::steal(PyDict_New()));
+    const detail::ModulesInPlace modules(context, gil);
+    auto made = detail::makePlugin(plugins.get(), manifest, entry, context.number, gil);
     expected<void> described;
     if (made) described = detail::describePlugin(made->get(), texts, gil);
     if (made && described) {

@@ -54,6 +54,32 @@ class ConfigurationStore {
     return {};
   }
 
+  [[nodiscard]] const std::map<std::string, ConfigurationEntry>& entries() const noexcept { return entries_; }
+
+  /// Takes over what the host has set and what was in the file, as far as these settings still have it.
+  ///
+  /// @return the settings that they have no longer, or
+  ///   - Errc::ConfigurationInvalid  a value does not fit: all of them, each with its JSON pointer
+  expected<std::vector<std::string>> inherit(const ConfigurationStore& before) {
+    auto sources = sources_;
+    std::vector<std::string> gone;
+    const auto take = [&](const boost::json::object& from, boost::json::object& to) {
+      boost::json::object known;
+      for (const auto& [key, value] : from) {
+        if (entries_.contains(std::string(key))) known[key] = value;
+        else gone.emplace_back(key);
+      }
+      return merge(known, to, nullptr);
+    };
+    if (auto taken = take(before.sources_.file, sources.file); !taken) return taken.error();
+    if (auto taken = take(before.sources_.host, sources.host); !taken) return taken.error();
+    sources_ = std::move(sources);
+    setValues(inForce(sources_));
+    return gone;
+  }
+  /// After inherit(): keeps the values where `before` did, which does no longer.
+  void takeFile(ConfigurationStore& before) { file_.swap(before.file_); }
+
   struct Sources {
     boost::json::object file, environment, host;
   };

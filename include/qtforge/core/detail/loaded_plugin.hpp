@@ -2,11 +2,10 @@
 // qtforge/core/detail/loaded_plugin.hpp: how a plugin's steps are carried out: hooks guarded, events told, the end.
 
 #include <qtforge/communication/detail/process_root.hpp>
-#include <qtforge/core/detail/configuration_store.hpp>
 #include <qtforge/core/detail/hook_watch.hpp>
 #include <qtforge/core/detail/interface_calls.hpp>
-#include <qtforge/core/detail/plugin_files.hpp>
 #include <qtforge/core/plugin_handle.hpp>
+#include <qtforge/core/plugin_loader.hpp>
 #include <qtforge/utils/log.hpp>
 
 namespace qtforge::inline QTFORGE_ABI {
@@ -34,75 +33,55 @@ struct HookScope {
 }  // namespace detail
 
 inline LoadedPlugin::LoadedPlugin(Manifest manifest, detail::Client* client, std::chrono::milliseconds watchLimit)
-    : manifest_(std::move(manifest)),
-      client_(client),
-      watchLimit_(watchLimit),
-      configuration_(std::make_shared<detail::ConfigurationStore>(manifest_.name, manifest_.configuration)) {
-  name_ = manifest_.name;
+    : name_(manifest.name), client_(client), watchLimit_(watchLimit), body_(std::make_shared<detail::PluginBody>()) {
   label_ = "plugin '" + name_ + "'";
-  version_ = manifest_.version.toString();
-  description_ = manifest_.description;
-  author_ = manifest_.author;
-  dependencies_ = manifest_.dependencies;
-  semantic_ = manifest_.version;
+  body_->configuration = std::make_shared<detail::ConfigurationStore>(manifest.name, manifest.configuration);
+  setFacts(detail::PluginFacts(std::move(manifest)));
 }
 
-/// Takes the plugin and asks it, once, for what it says of itself.
-///
-/// @param named  the host has given it a name, which stands before its own
-/// @return nothing, or
-///   - Errc::PluginIncompatible  it refuses this plugin interface
-///   - Errc::InvalidArgument     a name or dependency that is none
-///   - Errc::HookFailed          one of the functions threw
+/// What was told before stays: somebody may hold references to it.
+inline void LoadedPlugin::setFacts(detail::PluginFacts facts) {
+  for (const auto& known : told_)
+    if (*known == facts) return facts_.store(known.get(), std::memory_order_release);
+  told_.push_back(std::make_unique<const detail::PluginFacts>(std::move(facts)));
+  facts_.store(told_.back().get(), std::memory_order_release);
+}
+
+/// Takes the plugin, before it is shared, and asks it for what it says of itself. Errors: see detail::askForFacts.
 inline expected<void> LoadedPlugin::adopt(std::unique_ptr<IPlugin> plugin, bool named) {
-  plugin_ = std::move(plugin);
-  plugin_->configuration_ = configuration_->source();
-  plugin_->services_ = &files_->services();
-  Error error;
-  const auto asked = detail::guarded(detail::sinkInto(error), [&]() -> expected<void> {
-    const auto replace = [](std::string& text, std::string own) {
-      if (!own.empty()) text = std::move(own);
-    };
-    if (!named) replace(name_, plugin_->name());
-    label_ = "plugin '" + name_ + "'";
-    replace(version_, plugin_->version());
-    replace(description_, plugin_->description());
-    replace(author_, plugin_->author());
-    if (auto fine = checkPluginName(name_); !fine) return fine.error();
-    if (auto version = parseVersion(version_); version) semantic_ = std::move(*version);
-    else
-      detail::pluginLogger().warning("plugin '" + name_ + "': " + version.error().message() +
-                                     "; dependencies on it see " + semantic_.toString());
-    if (const auto own = plugin_->dependencies(); !own.empty()) {
-      dependencies_.clear();
-      for (const auto& text : own) {
-        auto dependency = parseDependency(text);
-        if (!dependency) return dependency.error();
-        dependencies_.push_back(std::move(*dependency));
-      }
-    }
-    if (!plugin_->isCompatible(pluginApiVersion))
-      return Error(Errc::PluginIncompatible,
-                   std::string("it is not compatible with version ") + pluginApiVersion + " of the plugin interface");
-    return {};
-  });
-  if (asked == 0) return {};
-  if (error == Errc::HandlerFailed || error == Errc::PythonError)
-    return Error(Errc::HookFailed, "describing itself: " + error.message(), error.pythonType(), error.traceback());
-  return error;
+  body_->adopt(std::move(plugin));
+  auto facts = this->facts();
+  auto described = detail::askForFacts(*body_->plugin, facts, named);
+  name_ = facts.name;
+  label_ = "plugin '" + name_ + "'";
+  told_.clear();
+  setFacts(std::move(facts));
+  return described;
 }
 
 inline expected<detail::Implementation> LoadedPlugin::implementation(const detail::InterfaceInfo& wanted) {
-  return detail::InterfaceQuestion::ask(*plugin_, wanted);
+  return detail::InterfaceQuestion::ask(*body()->plugin, wanted);
 }
 
 inline void LoadedPlugin::showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) {
-  detail::InterfaceQuestion::show(*plugin_, taker, take);
+  detail::InterfaceQuestion::show(*body()->plugin, taker, take);
 }
 
 inline expected<void> LoadedPlugin::run(LifecycleStep step) {
+  waitReloaded();
   if (auto begun = begin(step); !begun) return begun;
+  wanted_.store(step == LifecycleStep::Activate                                              ? PluginState::Active
+                : step == LifecycleStep::Initialize || step == LifecycleStep::Deactivate ? PluginState::Initialized
+                                                                                             : PluginState::Loaded);
   return runHooks(step);
+}
+
+/// Waits for a reload that runs, which the host may not have asked for; not where it may be waiting for this thread.
+inline void LoadedPlugin::waitReloaded() {
+  if (lifecycle_.running() != LifecycleStep::Reload || detail::HookScope::isInside(*this)) return;
+  if (detail::ThreadRecords::mine().serves.load(std::memory_order_relaxed)) return;
+  const auto free = origin_.loader->letGo();
+  waitIdle(std::chrono::steady_clock::now() + origin_.hookLimit);
 }
 
 inline expected<void> LoadedPlugin::begin(LifecycleStep step) {
@@ -154,18 +133,19 @@ inline void LoadedPlugin::endStep() {
   idle_.notify_all();
 }
 
-inline Configuration LoadedPlugin::configuration() const { return configuration_->values(); }
+inline Configuration LoadedPlugin::configuration() const { return body()->configuration->values(); }
 
 inline expected<void> LoadedPlugin::configure(const boost::json::value& values) {
-  return change([&] { return configuration_->prepare(values); });
+  return change([&] { return body()->configuration->prepare(values); });
 }
 
 inline expected<void> LoadedPlugin::keepConfiguration(const std::filesystem::path& file) {
-  return change([&] { return configuration_->prepareFile(file); });
+  return change([&] { return body()->configuration->prepareFile(file); });
 }
 
 template <class Prepare>
 expected<void> LoadedPlugin::change(Prepare&& prepare) {
+  waitReloaded();
   if (auto begun = begin(LifecycleStep::Configure); !begun) return begun;
   bool told = false;
   Error error;
@@ -176,7 +156,7 @@ expected<void> LoadedPlugin::change(Prepare&& prepare) {
     if (differs && asked)
       if (auto taken = offer(change->before, change->after); !taken) return taken;
     told = differs;
-    return configuration_->commit(std::move(*change));
+    return body()->configuration->commit(std::move(*change));
   });
   endStep();
   if (told) tell({"configured", {}});
@@ -190,7 +170,7 @@ inline expected<void> LoadedPlugin::offer(const Configuration& before, const Con
   doing_.store("onConfigChanged");
   const detail::HookWatch watch(name_, "onConfigChanged", watchLimit_);
   Error error;
-  const auto failed = detail::guarded(detail::sinkInto(error), [&] { return plugin_->onConfigChanged(before, after); });
+  const auto failed = detail::guarded(detail::sinkInto(error), [&] { return body()->plugin->onConfigChanged(before, after); });
   doing_.store("");
   if (failed == 0) return watch.inTime();
   auto reason = error.message();
@@ -201,16 +181,21 @@ inline expected<void> LoadedPlugin::offer(const Configuration& before, const Con
 inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
   doing_.store(toString(hook).data());
   if (hook == LifecycleHook::Initialize) detail::beginInitialized(*client_);
+  auto done = callHook(hook, *body()->plugin);
+  if (hook == LifecycleHook::Cleanup) detail::endInitialized(*client_);
+  return done;
+}
+
+/// Of its plugin, or of one that is to be in that one's place.
+inline expected<void> LoadedPlugin::callHook(LifecycleHook hook, IPlugin& plugin) const {
   const detail::HookWatch watch(name_, toString(hook), watchLimit_);
   Error error;
-  const auto failed = detail::guarded(detail::sinkInto(error), [&] {
-    return detail::PluginLife::run(*plugin_, static_cast<detail::PluginHook>(hook));
-  });
+  const auto failed = detail::guarded(
+      detail::sinkInto(error), [&] { return detail::PluginLife::run(plugin, static_cast<detail::PluginHook>(hook)); });
   if (detail::timingEnabled().load(std::memory_order_relaxed)) {
     const auto took = std::chrono::steady_clock::now() - watch.begin();
     detail::pluginLogger().debug(label_ + ": " + std::string(toString(hook)) + " took " + detail::shownDuration(took));
   }
-  if (hook == LifecycleHook::Cleanup) detail::endInitialized(*client_);
   if (failed == 0) return watch.inTime();
   auto reason = error.message();
   if (reason.empty()) reason = "failed without saying why";
@@ -235,8 +220,7 @@ inline void LoadedPlugin::abandon() {
 /// Ends what the plugin subscribed and started, then the plugin itself. Its code may still publish and log in the end.
 inline void LoadedPlugin::destroy() {
   detail::closeClient(client_);
-  if (plugin_) detail::PluginLife::end(*plugin_);
-  plugin_.reset();
+  body()->end();
 }
 
 inline void LoadedPlugin::tell(const Event& event) const {

@@ -7,6 +7,7 @@
 #include <qtforge/core/detail/dormant_plugins.hpp>
 #include <qtforge/core/detail/loaded_plugin.hpp>
 #include <qtforge/core/detail/nearest_word.hpp>
+#include <qtforge/core/detail/plugin_watch.hpp>
 #include <qtforge/core/detail/service_registry.hpp>
 #include <qtforge/core/plugin_loader.hpp>
 
@@ -14,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +31,7 @@ struct PluginInstance {
   std::string topicPrefix = {};
   boost::json::object configuration = {};
   std::shared_ptr<Backlog> backlog = nullptr;  // of one that messages have woken
+  std::filesystem::path path = {};             // see PluginOrigin
 };
 
 class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
@@ -89,33 +92,12 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   }
 
   /// Loads what `manifest` describes, whose name was reserved. Errors: see PluginManager::loadPlugin.
-  expected<PluginHandle> load(IPluginLoader& loader, Manifest manifest, const PluginInstance& instance) {
+  expected<PluginHandle> load(const std::shared_ptr<IPluginLoader>& loader, Manifest manifest, const PluginInstance& instance) {
     const auto reserved = manifest.name;
-    for (const auto& wanted : manifest.dependencies)
-      if (auto woken = find(wanted.name) ? expected<void>() : wake(wanted.name); !woken && !wanted.optional) {
-        release(reserved);
-        return failedDependency(reserved, wanted, woken.error());
-      }
-    if (auto there = checkReserved(manifest); !there) {
-      release(reserved);
-      return there.error();
-    }
-    const auto limit = hookLimit();
-    const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved),
-                                         loader.keepsHookLimit() ? std::chrono::milliseconds(0) : limit));
-    if (instance.backlog) plugin->client_->setBacklog(instance.backlog);
-    auto done = bringUp(loader, *plugin, instance, limit);
-    if (done) done = checkInterfaces(*plugin);
-    if (done) done = commit(reserved, plugin);
-    if (!done) {
-      plugin->client_->setBacklog(nullptr);
-      plugin->destroy();
-      release(reserved);
-      return done.error();
-    }
-    registerExitHook();  // before the static destructors of what was loaded
-    plugin->tell({"loaded", {}});
-    return PluginHandle(plugin);
+    const auto watched = watch(reserved, loader, instance.path);
+    auto loaded = loadReserved(loader, std::move(manifest), instance);
+    if (watched && !loaded) watched->remove(reserved);
+    return loaded;
   }
 
   [[nodiscard]] expected<PluginHandle> find(std::string_view name) const {
@@ -198,7 +180,7 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     std::lock_guard lock(mutex_);
     const auto* known = entry(name);
     if (known && known->waiting) return known->waiting;
-    return known && known->stage == Stage::Ready ? std::optional(known->plugin->semantic_) : std::nullopt;
+    return known && known->stage == Stage::Ready ? std::optional(known->plugin->facts().semantic) : std::nullopt;
   }
 
   /// Names of those that need `name`, directly or through others; the last loaded first.
@@ -213,6 +195,9 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     }
     return found;
   }
+
+  /// Puts what lies in a plugin's folder now in its place. Errors: see PluginManager::reloadPlugin.
+  expected<PluginHandle> reload(std::string_view name);
 
   /// Unloads one plugin that nobody needs. Errors: see PluginManager::unloadPlugin.
   expected<void> unload(std::string_view name);
@@ -278,8 +263,8 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     for (const auto& wanted : needs) {
       const auto* other = ready(wanted.name);
       if (!other && !wanted.optional) return missingDependency(name, wanted);
-      if (other && !wanted.range.contains(other->plugin->semantic_))
-        return wrongDependency(name, wanted, other->plugin->semantic_);
+      if (other && !wanted.range.contains(other->plugin->facts().semantic))
+        return wrongDependency(name, wanted, other->plugin->facts().semantic);
     }
     return {};
   }
@@ -311,48 +296,123 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     return hookLimit_;
   }
 
-  // Defined in plugin_manager_impl.hpp: it finds plugins of all managers.
-  std::shared_ptr<OtherPlugins> serveOthers(LoadedPlugin& plugin);
-
-  expected<void> bringUp(IPluginLoader& loader, LoadedPlugin& plugin, const PluginInstance& instance,
-                         std::chrono::milliseconds hookLimit) {
-    if (auto read = plugin.configuration_->readEnvironment(); !read) return read;
-    if (!instance.configuration.empty()) {
-      auto change = plugin.configuration_->prepare(instance.configuration);
-      if (!change) return change.error().within("configuration");
-      if (auto set = plugin.configuration_->commit(std::move(*change)); !set) return set;
+  expected<PluginHandle> loadReserved(const std::shared_ptr<IPluginLoader>& loader, Manifest manifest,
+                                      const PluginInstance& instance) {
+    const auto reserved = manifest.name;
+    for (const auto& wanted : manifest.dependencies)
+      if (auto woken = find(wanted.name) ? expected<void>() : wake(wanted.name); !woken && !wanted.optional) {
+        release(reserved);
+        return failedDependency(reserved, wanted, woken.error());
+      }
+    if (auto there = checkReserved(manifest); !there) {
+      release(reserved);
+      return there.error();
     }
-    auto dataFolder = dataFolderOf(plugin.manifest_.name);
-    plugin.files_ =
-        std::make_shared<PluginFiles>(plugin.manifest_.name, plugin.manifest_.folder, dataFolder, instance.topicPrefix);
-    plugin.others_ = serveOthers(plugin);
+    const auto limit = hookLimit();
+    const Plugin plugin(new LoadedPlugin(std::move(manifest), openClient(reserved),
+                                         loader->keepsHookLimit() ? std::chrono::milliseconds(0) : limit));
+    plugin->origin_ = {loader, instance.path, instance.named, instance.topicPrefix, dataFolderOf(reserved), limit};
+    if (instance.backlog) plugin->client_->setBacklog(instance.backlog);
+    auto done = bringUp(*plugin, instance);
+    if (done) done = checkInterfaces(plugin->manifest(), *plugin->body()->plugin);
+    if (done) done = commit(reserved, plugin);
+    if (!done) {
+      plugin->client_->setBacklog(nullptr);
+      plugin->destroy();
+      release(reserved);
+      return done.error();
+    }
+    registerExitHook();  // before the static destructors of what was loaded
+    plugin->tell({"loaded", {}});
+    return PluginHandle(plugin);
+  }
+
+  // Null where nobody watches such plugins.
+  std::shared_ptr<PluginWatch> watch(const std::string& name, const std::shared_ptr<IPluginLoader>& loader,
+                                     const std::filesystem::path& path) {
+    const auto interval = loader->reloadInterval();
+    if (!interval) return nullptr;
+    std::shared_ptr<PluginWatch> watch;
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_) return nullptr;
+      if (!watch_)
+        watch_ = std::make_shared<PluginWatch>([weak = weak_from_this()](const std::string& plugin) {
+          const auto self = weak.lock();
+          return self && self->reloadChanged(plugin);
+        });
+      watch = watch_;
+    }
+    watch->add(name, path, loader, *interval);
+    return watch;
+  }
+  void endWatch(const std::string& name) {
+    std::unique_lock lock(mutex_);
+    const auto watch = watch_;
+    lock.unlock();
+    if (watch) watch->remove(name);
+  }
+
+  // Defined in plugin_manager_impl.hpp: it finds plugins of all managers.
+  std::shared_ptr<OtherPlugins> serveOthers(LoadedPlugin& plugin, PluginServices& services) const;
+
+  expected<void> bringUp(LoadedPlugin& plugin, const PluginInstance& instance) {
+    const auto& manifest = plugin.manifest();
+    const auto body = plugin.body();
+    if (auto read = body->configuration->readEnvironment(); !read) return read;
+    if (!instance.configuration.empty()) {
+      auto change = body->configuration->prepare(instance.configuration);
+      if (!change) return change.error().within("configuration");
+      if (auto set = body->configuration->commit(std::move(*change)); !set) return set;
+    }
+    body->files = std::make_shared<PluginFiles>(manifest.name, manifest.folder, plugin.origin_.dataFolder, instance.topicPrefix);
+    body->others = serveOthers(plugin, body->files->services());
+    const HookWatch watch(manifest.name, "load", plugin.watchLimit_);
+    auto made = loadCode(plugin, manifest, *body, [](IPluginLoader& loader, const Manifest& read, const LoadContext& context) {
+      return loader.load(read, context);
+    });
+    if (!made) return made.error();
+    if (auto adopted = plugin.adopt(std::move(*made), instance.named); !adopted) return adopted;
+    return watch.inTime();
+  }
+
+  /// @param load  `expected<std::unique_ptr<IPlugin>>(IPluginLoader&, const Manifest&, const LoadContext&)`
+  template <class Load>
+  static expected<std::unique_ptr<IPlugin>> loadCode(const LoadedPlugin& plugin, const Manifest& manifest, const PluginBody& body,
+                                                     Load&& load) {
+    const auto& origin = plugin.origin_;
     std::unique_ptr<IPlugin> made;
-    const HookWatch watch(plugin.manifest_.name, "load", plugin.watchLimit_);
     Error error;
     const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
-      auto loaded = loader.load(plugin.manifest_, LoadContext{plugin.client_, plugin.configuration_, std::move(dataFolder),
-                                                              &plugin.files_->services(), hookLimit, instance.named});
+      auto loaded = load(*origin.loader, manifest,
+                         LoadContext{plugin.client_, body.configuration, origin.dataFolder, &body.files->services(),
+                                     origin.hookLimit, origin.named});
       if (!loaded) return loaded.error();
       made = std::move(*loaded);
       if (!made) return Error(Errc::NotAPlugin, "its loader returned no plugin");
       return {};
     });
     if (failed != 0) return error;
-    if (auto adopted = plugin.adopt(std::move(made), instance.named); !adopted) return adopted;
-    return watch.inTime();
+    return made;
   }
 
   /// What the manifest declares, as far as the host has said what that is.
-  expected<void> checkInterfaces(LoadedPlugin& plugin) const {
+  expected<void> checkInterfaces(const Manifest& manifest, IPlugin& plugin) const {
     std::vector<const InterfaceInfo*> known;
     {
       std::lock_guard lock(mutex_);
       known = interfaces_;
     }
-    for (const auto& declared : plugin.manifest_.interfaces)
-      for (const auto* info : known)
-        if (std::string_view(info->name) == declared)
-          if (auto there = ask(CalleeRef(&plugin), *info); !there) return there.error().within("plugin.json: /interfaces");
+    for (const auto& declared : manifest.interfaces)
+      for (const auto* info : known) {
+        if (std::string_view(info->name) != declared) continue;
+        Error error;
+        const auto failed = guarded(sinkInto(error), [&]() -> expected<void> {
+          const auto found = InterfaceQuestion::ask(plugin, *info);
+          return found ? expected<void>() : expected<void>(found.error());
+        });
+        if (failed != 0) return error.within("plugin '" + manifest.name + "'").within("plugin.json: /interfaces");
+      }
     return {};
   }
 
@@ -362,14 +422,24 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     if (auto open = checkOpen(); !open) return open;
     if (plugin->name_ != reserved)
       if (auto free = checkFree(plugin->name_, reserved); !free) return free;
-    if (auto there = checkNeeds(plugin->name_, plugin->dependencies_); !there) return there;
+    if (auto there = checkNeeds(plugin->name_, plugin->dependencies()); !there) return there;
     const auto place = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.name == reserved; });
-    *place = {plugin->name_, plugin->dependencies_, plugin, Stage::Ready, std::nullopt};
+    *place = {plugin->name_, plugin->dependencies(), plugin, Stage::Ready, std::nullopt};
     // Behind what it needs of what came meanwhile.
     if (std::any_of(place + 1, entries_.end(), [&](const Entry& later) { return place->needs(later.name); }))
       std::rotate(place, place + 1, entries_.end());
     return {};
   }
+
+  // Defined in plugin_reload.hpp.
+  bool reloadChanged(const std::string& name);
+  expected<void> reloadNow(const Plugin& plugin);
+  expected<void> replace(LoadedPlugin& plugin);
+  expected<Manifest> readAgain(const LoadedPlugin& plugin) const;
+  expected<std::shared_ptr<PluginBody>> nextBody(LoadedPlugin& plugin, const Manifest& manifest) const;
+  expected<std::vector<Dependency>> exchangeNeeds(const LoadedPlugin& plugin, const PluginFacts& facts);
+  void setNeeds(const LoadedPlugin& plugin, std::vector<Dependency> needs);
+  [[nodiscard]] std::set<std::string> neededBy(const std::string& name) const;
 
   void forgetAll();
   [[nodiscard]] std::vector<CalleeRef> calleesOf(LoadedPlugin& plugin) const;
@@ -385,9 +455,11 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   std::vector<std::shared_ptr<IPluginLoader>> loaders_;  // the last added first
   std::filesystem::path dataFolder_;  // with a folder for each plugin; empty: the user's
   std::vector<const InterfaceInfo*> interfaces_;  // that manifests may declare
+  std::shared_ptr<PluginWatch> watch_;  // once there is a plugin to be watched
   bool closed_ = false;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::detail
 
 #include <qtforge/core/detail/manager_end.hpp>
+#include <qtforge/core/detail/plugin_reload.hpp>

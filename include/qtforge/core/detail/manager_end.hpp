@@ -10,6 +10,7 @@ inline expected<void> ManagerCore::unload(std::string_view name) {
     release(name);
     return {};
   }
+  if (const auto found = find(name)) found->plugin_->waitReloaded();
   Plugin plugin;
   {
     std::lock_guard lock(mutex_);
@@ -32,6 +33,7 @@ inline expected<void> ManagerCore::unload(std::string_view name) {
       if (entry.plugin == plugin) entry.stage = Stage::Ready;
     return left;
   }
+  endWatch(plugin->manifest().name);
   (void)plugin->runHooks(LifecycleStep::Unload);  // told and logged; it goes all the same
   release(name);
   return {};
@@ -39,12 +41,15 @@ inline expected<void> ManagerCore::unload(std::string_view name) {
 
 inline std::vector<std::string> ManagerCore::close(Deadline deadline, Ending ending) {
   std::vector<Plugin> ends;
+  std::shared_ptr<PluginWatch> watch;
   {
     std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return {};
+    watch.swap(watch_);
     for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
       if (entry->plugin) ends.push_back(entry->plugin);
   }
+  if (watch) watch->stop();
   dormant_.clear();
   std::vector<Plugin> late;
   for (std::size_t i = 0; i < ends.size(); ++i) {

@@ -9,9 +9,10 @@
 
 namespace qtforge::inline QTFORGE_ABI {
 
-inline std::shared_ptr<detail::OtherPlugins> detail::ManagerCore::serveOthers(LoadedPlugin& plugin) {
-  auto others = std::make_shared<OtherPlugins>(weak_from_this(), plugin);
-  others->serve(plugin.files_->services());
+inline std::shared_ptr<detail::OtherPlugins> detail::ManagerCore::serveOthers(LoadedPlugin& plugin,
+                                                                               PluginServices& services) const {
+  auto others = std::make_shared<OtherPlugins>(std::const_pointer_cast<ManagerCore>(shared_from_this()), plugin);
+  others->serve(services);
   return others;
 }
 
@@ -66,16 +67,17 @@ inline expected<void> PluginManager::reserve(const Found& found) {
 
 /// What was reserved.
 inline expected<PluginHandle> PluginManager::load(detail::ManagerCore& core, Found found, const std::filesystem::path& path,
-                                                  const detail::PluginInstance& instance) {
+                                                  detail::PluginInstance instance) {
+  std::error_code failure;
+  instance.path = std::filesystem::absolute(path, failure).lexically_normal();
   const auto& log = detail::pluginLogger();
   for (const auto& warning : found.manifest.warnings) log.warning(warning);
   for (const auto& open : detail::writableByAll(found.manifest))
     log.warning("plugin '" + found.manifest.name + "': every user of this machine can change '" + open.string() +
                 "', and so its code: chmod o-w");
   const auto name = found.manifest.name;
-  auto loaded = core.load(*found.loader, std::move(found.manifest), instance);
+  auto loaded = core.load(found.loader, std::move(found.manifest), instance);
   if (!loaded) return loaded.error().within("plugin '" + name + "'");
-  std::error_code failure;
   if ((*loaded)->name() != name && std::filesystem::is_directory(path, failure))
     log.warning("plugin '" + (*loaded)->name() + "' is called '" + name +
                 "' in its plugin.json: dependencies on it must use the first");

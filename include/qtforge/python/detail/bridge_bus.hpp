@@ -1,91 +1,10 @@
 #pragma once
 // qtforge/python/detail/bridge_bus.hpp: the bus for Python: subscriptions, and what is asked of the bus itself.
 
-#include <qtforge/python/detail/bridge_publish.hpp>
-#include <qtforge/python/detail/python_receiver.hpp>
+#include <qtforge/python/detail/python_subscriptions.hpp>
 #include <qtforge/python/detail/subscribe_options.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
-
-/// Python's subscriptions by number, and by owner.
-class PythonSubscriptions {
- public:
-  struct Entry {
-    void* handle = nullptr;
-    const void* owner = nullptr;
-    const PluginContext* plugin = nullptr;
-    PythonReceiver::Share receiver = {};  // owns the handle; null for a subscription with a handler
-  };
-
-  static PythonSubscriptions& instance() {
-    static auto* subscriptions = new PythonSubscriptions();
-    return *subscriptions;
-  }
-
-  std::uint64_t add(Entry entry) {
-    std::lock_guard lock(mutex_);
-    entries_.emplace(++last_, std::move(entry));
-    return last_;
-  }
-
-  /// Takes out what `wanted` accepts, to be ended by end().
-  template <class Wanted>
-  std::vector<Entry> take(Wanted&& wanted) {
-    std::lock_guard lock(mutex_);
-    std::vector<Entry> taken;
-    for (auto at = entries_.begin(); at != entries_.end();) {
-      if (wanted(at->first, at->second)) {
-        taken.push_back(at->second);
-        at = entries_.erase(at);
-      } else {
-        ++at;
-      }
-    }
-    return taken;
-  }
-
-  std::vector<Entry> takeOne(std::uint64_t number) {
-    std::lock_guard lock(mutex_);
-    const auto found = entries_.find(number);
-    if (found == entries_.end()) return {};
-    std::vector<Entry> taken{found->second};
-    entries_.erase(found);
-    return taken;
-  }
-
-  /// Null for one that has ended or has a handler.
-  [[nodiscard]] PythonReceiver::Share receiver(std::uint64_t number) const {
-    std::lock_guard lock(mutex_);
-    const auto found = entries_.find(number);
-    return found == entries_.end() ? nullptr : found->second.receiver;
-  }
-
-  /// Ends them; waits for running calls, the GIL released meanwhile.
-  static void end(const std::vector<Entry>& taken);
-
-  bool counters(std::uint64_t number, qtforge::detail::SubscriptionCounters& out) const {
-    std::lock_guard lock(mutex_);
-    const auto found = entries_.find(number);
-    if (found == entries_.end()) return false;
-    root().bus->counters(found->second.handle, &out);
-    return true;
-  }
-
- private:
-  mutable std::mutex mutex_;  // guards all below; taken under it: a mailbox's
-  std::uint64_t last_ = 0;
-  std::map<std::uint64_t, Entry> entries_;
-};
-
-inline void PythonSubscriptions::end(const std::vector<Entry>& taken) {
-  for (const bool receivers : {true, false})  // first: handlers may be waiting at them
-    for (const auto& entry : taken) {
-      if (receivers != static_cast<bool>(entry.receiver)) continue;
-      GilYield gil;
-      root().bus->unsubscribe(entry.handle, &gil.yield);
-      if (!receivers) root().bus->releaseSubscription(entry.handle);
-    }
-}
 
 inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObject* pattern, PyObject* handler,
                                    const OptionReader& given, bool envelope, const Gil& gil) {
@@ -104,16 +23,25 @@ inline PyObject* subscribeCallable(qtforge::detail::SubscribeArgs& args, PyObjec
   PyObject* owner = given.find("owner");
   if (!owner || owner == Py_None) owner = self ? self : plugin ? plugin->object.get() : nullptr;
 
-  auto* held = new PythonHandler(handler, filter, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
-  args.handler = &held->table(static_cast<DeliveryMode>(args.delivery));
-  args.self = held;
+  auto made = std::make_unique<PythonHandler>(handler, filter, owner, envelope, args.responds ? &answerRequest : nullptr, plugin);
+  args.handler = &made->table(static_cast<DeliveryMode>(args.delivery));
+  PythonSubscriptions::Entry entry{nullptr, owner, plugin.get()};
+  entry.terms = std::make_shared<const SubscriptionTerms>(args);
+  entry.place = made->place();
+  entry.handlerName = made->name(gil);
   Lane& lane = plugin && plugin->lane ? *plugin->lane : interpreter->sharedLane();
   args.executor = lane.executor();
   if (static_cast<DeliveryMode>(args.delivery) == DeliveryMode::Queued) args.servedBy = &lane;
+  if (plugin && plugin->held.load(std::memory_order_relaxed)) {
+    if (auto fine = checkPattern(*text); !fine) return raise(fine.error(), gil);
+    entry.held = std::make_shared<HeldSubscription>(HeldSubscription{args, std::move(made)});
+    return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add(std::move(entry)));
+  }
+  args.self = made.release();
   Error error;
-  void* handle = root().bus->subscribe(root().busCore, clientOf(plugin.get()), &args, qtforge::detail::sinkInto(error));
-  if (!handle) return raise(error, gil);
-  return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add({handle, owner, plugin.get()}));
+  entry.handle = root().bus->subscribe(root().busCore, clientOf(plugin.get()), &args, qtforge::detail::sinkInto(error));
+  if (!entry.handle) return raise(error, gil);
+  return PyLong_FromUnsignedLongLong(PythonSubscriptions::instance().add(std::move(entry)));
 }
 
 inline PyObject* bridgeSubscribe(PyObject* pattern, PyObject* handler, PyObject* options) {

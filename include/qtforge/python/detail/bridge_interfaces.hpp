@@ -164,13 +164,21 @@ inline PyObject* bridgePluginInvoke(std::uint64_t number, PyObject* name, PyObje
   if (!callee) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
   const qtforge::detail::CallSite site{"qtforge", *method};
   const qtforge::detail::Visit visit(callee, site);
-  const PythonSide side(callee);
+  PythonSide side(callee);
   if (!visit || !side.context) return raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
   const auto call = std::make_shared<CallOfFound>();
   call->function = SharedRef(Ref::borrow(function));
+  if (side.context->calls.paused()) {
+    awaitReplacement(side.context);
+    side = PythonSide(callee);
+    Ref now = Ref::steal(side.context ? PyObject_GetAttr(side.object, name) : nullptr);
+    if (!now) return PyErr_Occurred() ? nullptr : raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
+    call->function = SharedRef(std::move(now));
+  }
   call->arguments = SharedRef(Ref::borrow(arguments));
   call->named = SharedRef(Ref::borrow(named));
   if (!onLane || side.context->lane->here()) {
+    const OutsideCall inside(side.context.get());
     const PluginScope scope(side.context.get());
     call->run(gil);
     return call->outcome();

@@ -98,6 +98,10 @@ inline expected<void> takeStep(const PluginHandle& plugin, std::string_view step
   if (step == "activate") return plugin->activate();
   if (step == "deactivate") return plugin->deactivate();
   if (step == "cleanup") return plugin->cleanup();
+  if (step == "reload") {
+    const auto done = PythonManager::instance().manager.reloadPlugin(plugin->name());
+    return done ? expected<void>() : expected<void>(done.error());
+  }
   if (step == "unload") return PythonManager::instance().manager.unloadPlugin(plugin->name());
   return Error(Errc::InvalidArgument, "a plugin has no step \"" + std::string(step) + "\"");
 }

@@ -25,6 +25,13 @@ struct GilYield {
   }
 };
 
+// The number of the plugin's context that a module belongs to, as the package's _plugins.py has noted it; 0: none.
+inline std::uint64_t versionOf(PyObject* globals) {
+  PyObject* builtins = PyDict_GetItemString(globals, "__builtins__");
+  PyObject* key = builtins && PyDict_Check(builtins) ? PyDict_GetItemString(builtins, "__qtforge_plugin__") : nullptr;
+  return key && PyLong_Check(key) ? PyLong_AsUnsignedLongLong(key) : 0;
+}
+
 /// The plugin whose code runs, else the one whose module the running Python function belongs to; may be null.
 inline std::shared_ptr<PluginContext> callingPlugin(const Gil&) {
   if (auto* context = PluginScope::current()) return context->shared_from_this();
@@ -32,7 +39,7 @@ inline std::shared_ptr<PluginContext> callingPlugin(const Gil&) {
   PyObject* name = globals ? PyDict_GetItemString(globals, "__name__") : nullptr;
   Py_ssize_t size = 0;
   const char* text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : nullptr;
-  if (text) return Interpreter::find()->pluginOfModule({text, static_cast<std::size_t>(size)});
+  if (text) return Interpreter::find()->pluginOfModule({text, static_cast<std::size_t>(size)}, versionOf(globals));
   PyErr_Clear();
   return nullptr;
 }

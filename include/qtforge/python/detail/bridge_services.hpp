@@ -6,14 +6,26 @@
 #include <qtforge/python/detail/python_interface.hpp>
 
 #include <memory>
+#include <mutex>
+#include <set>
+#include <string>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 /// An object of a plugin as a service.
 class PythonService {
  public:
-  PythonService(std::shared_ptr<PluginContext> context, PyObject* object)
-      : context_(std::move(context)), object_(Ref::borrow(object)) {}
+  PythonService(std::shared_ptr<PluginContext> context, std::string_view name, PyObject* object)
+      : name_(name), implementations_(std::move(context), object) {
+    std::lock_guard lock(mutex());
+    all().insert(this);
+  }
+  PythonService(const PythonService&) = delete;
+  PythonService& operator=(const PythonService&) = delete;
+  ~PythonService() {
+    std::lock_guard lock(mutex());
+    all().erase(this);
+  }
 
   /// It goes with the service.
   static qtforge::detail::OfferedObject offered(std::unique_ptr<PythonService> service) noexcept {
@@ -29,24 +41,49 @@ class PythonService {
   static const PythonService* of(const qtforge::detail::OfferedObject& offer) noexcept {
     return offer.implementation == &implementation ? static_cast<const PythonService*>(offer.self) : nullptr;
   }
-  [[nodiscard]] PyObject* object() const noexcept { return object_.get(); }
-  [[nodiscard]] const std::shared_ptr<PluginContext>& context() const noexcept { return context_; }
+  [[nodiscard]] PyObject* object() const noexcept { return implementations_.object(); }
+  [[nodiscard]] const std::shared_ptr<PluginContext>& context() const noexcept { return implementations_.context(); }
 
  private:
+  friend class ServiceExchange;
+
   static std::int32_t implementation(void* self, const InterfaceInfo* wanted, qtforge::detail::Implementation* out, ErrorSink sink) {
     return qtforge::detail::guarded(sink, [&]() -> expected<void> {
-      auto& service = *static_cast<PythonService*>(self);
-      auto found = service.implementations_.find(service.context_, service.object_.get(), *wanted);
+      auto found = static_cast<PythonService*>(self)->implementations_.find(*wanted);
       if (!found) return found.error();
       *out = *found;
       return {};
     });
   }
 
-  const std::shared_ptr<PluginContext> context_;
-  const SharedRef object_;
+  static std::mutex& mutex() {
+    static auto* mutex = new std::mutex();  // guards all(); taken under it: that of PythonImplementations
+    return *mutex;
+  }
+  static std::set<PythonService*>& all() {
+    static auto* services = new std::set<PythonService*>();
+    return *services;
+  }
+
+  const std::string name_;
   PythonImplementations implementations_;
 };
+
+/// Offers an object; the GIL is released meanwhile. Errors: see IPlugin::offer.
+inline expected<void> offerObject(const std::shared_ptr<PluginContext>& context, std::string_view name, PyObject* object) {
+  const auto offer = PythonService::offered(std::make_unique<PythonService>(context, name, object));
+  Error error;
+  const auto& services = *context->services;
+  const GilRelease released;
+  if (services.offer(services.others, name, &offer, qtforge::detail::sinkInto(error)) != 0) return error;
+  return {};
+}
+
+inline void withdrawObject(const PluginContext& context, std::string_view name) {
+  const auto& services = *context.services;
+  const GilRelease released;
+  services.withdraw(services.others, name);
+}
 
 inline PyObject* bridgeOffer(PyObject* plugin, PyObject* name, PyObject* object) {
   const Gil gil{GilHeld()};
@@ -54,14 +91,16 @@ inline PyObject* bridgeOffer(PyObject* plugin, PyObject* name, PyObject* object)
   const auto text = textArgument(name, "name");
   if (!text) return nullptr;
   if (!context || !context->services) return raise(Error(Errc::PluginNotFound, "offer: a plugin that a host made is needed"), gil);
-  const auto offer = PythonService::offered(std::make_unique<PythonService>(context, object));
-  Error error;
-  const auto& services = *context->services;
-  const auto failed = [&] {
-    const GilRelease released;
-    return services.offer(services.others, *text, &offer, qtforge::detail::sinkInto(error));
-  }();
-  if (failed != 0) return raise(error, gil);
+  if (context->replaced)
+    return raise(Error(Errc::PluginUnloaded, "offer: another version of the plugin is in its place"), gil);
+  if (context->held.load(std::memory_order_relaxed)) {
+    if (auto fine = checkPluginName(*text); !fine) return raise(fine.error().within("offer"), gil);
+    for (const auto& [known, _] : context->heldOffers)
+      if (known == *text) return raise(Error(Errc::DuplicatePlugin, "offer: it offers a service '" + known + "' already"), gil);
+    context->heldOffers.emplace_back(*text, Ref::borrow(object));
+    Py_RETURN_NONE;
+  }
+  if (auto done = offerObject(context, *text, object); !done) return raise(done.error(), gil);
   Py_RETURN_NONE;
 }
 
@@ -69,11 +108,13 @@ inline PyObject* bridgeWithdraw(PyObject* plugin, PyObject* name) {
   const auto context = contextOf(plugin);
   const auto text = textArgument(name, "name");
   if (!text) return nullptr;
-  if (context && context->services) {
-    const auto& services = *context->services;
-    const GilRelease released;
-    services.withdraw(services.others, *text);
+  // The services of a version that was replaced are those of the next.
+  if (!context || !context->services || context->replaced) Py_RETURN_NONE;
+  if (context->held.load(std::memory_order_relaxed)) {
+    std::erase_if(context->heldOffers, [&](const auto& offer) { return offer.first == *text; });
+    Py_RETURN_NONE;
   }
+  withdrawObject(*context, *text);
   Py_RETURN_NONE;
 }
 

@@ -4,6 +4,7 @@
 #include <qtforge/communication/detail/process_root.hpp>
 #include <qtforge/python/detail/main_thread.hpp>
 #include <qtforge/python/detail/memory_limit.hpp>
+#include <qtforge/python/detail/outside_calls.hpp>
 #include <qtforge/python/detail/watchdog.hpp>
 #include <qtforge/python/lane.hpp>
 #include <qtforge/python/package_source.hpp>
@@ -45,6 +46,12 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   SharedRef object;           // the plugin; set once, before it is shared
   std::atomic<Making> making{Making::UnderWay};
   std::atomic<int> offences{0};  // since `initialize` was called; see mostOffences
+  OutsideCalls calls;
+  // Of a version that is loaded beside the one that runs. Both change under the GIL.
+  std::atomic<bool> held{false};  // what it subscribes and offers waits for its turn
+  bool replaced = false;          // another version is in its place
+  SharedRef modules;  // a dict: its own, while those in sys.modules are another version's
+  std::vector<std::pair<std::string, SharedRef>> heldOffers;
 
   static std::uint64_t next() noexcept {
     static std::atomic<std::uint64_t> last{0};
@@ -61,16 +68,50 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
 /// Marks that this thread runs code of a plugin.
 class PluginScope {
  public:
-  explicit PluginScope(PluginContext* context) noexcept : outer_(current_) { current_ = context; }
+  explicit PluginScope(PluginContext* context) noexcept : context_(context), outer_(top_) { top_ = this; }
   PluginScope(const PluginScope&) = delete;
   PluginScope& operator=(const PluginScope&) = delete;
-  ~PluginScope() { current_ = outer_; }
+  ~PluginScope() { top_ = outer_; }
 
-  [[nodiscard]] static PluginContext* current() noexcept { return current_; }
+  [[nodiscard]] static PluginContext* current() noexcept { return top_ ? top_->context_ : nullptr; }
+
+  /// Whether this thread runs code of that plugin, maybe further out.
+  [[nodiscard]] static bool isInside(const PluginContext& plugin) noexcept {
+    for (const auto* scope = top_; scope; scope = scope->outer_)
+      if (scope->context_ == &plugin) return true;
+    return false;
+  }
 
  private:
-  PluginContext* outer_;
-  static inline thread_local PluginContext* current_ = nullptr;
+  PluginContext* context_;
+  const PluginScope* outer_;
+  static inline thread_local const PluginScope* top_ = nullptr;
+};
+
+/// Waits, the GIL released, while `plugin` is being replaced, which changes it; not where the replacing may wait for this
+/// thread. With the GIL.
+[[gnu::always_inline]] inline void awaitReplacement(const std::shared_ptr<PluginContext>& plugin) {
+  while (plugin && plugin->calls.paused() && !plugin->lane->here() && !PluginScope::isInside(*plugin)) [[unlikely]] {
+    const auto kept = plugin;
+    kept->calls.waitResumed();
+  }
+}
+
+/// Marks, under the GIL, that this thread calls into a plugin without its lane.
+class OutsideCall {
+ public:
+  /// @param plugin  may be null
+  explicit OutsideCall(PluginContext* plugin) noexcept : plugin_(plugin) {
+    if (plugin_) plugin_->calls.enter();
+  }
+  OutsideCall(const OutsideCall&) = delete;
+  OutsideCall& operator=(const OutsideCall&) = delete;
+  ~OutsideCall() {
+    if (plugin_) plugin_->calls.leave();
+  }
+
+ private:
+  PluginContext* plugin_;
 };
 
 /// Imports `module.name`; a borrowed reference that lives as long as the process, or null with a Python error set.
@@ -144,6 +185,16 @@ class Interpreter {
     return installsFrom_;
   }
 
+  /// Has changed plugins reloaded from now on, at most once in that time.
+  void reloadChanged(std::chrono::milliseconds interval) {
+    std::lock_guard lock(mutex_);
+    reloadInterval_ = interval;
+  }
+  [[nodiscard]] std::optional<std::chrono::milliseconds> reloadInterval() const {
+    std::lock_guard lock(mutex_);
+    return reloadInterval_;
+  }
+
   [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
   [[nodiscard]] Debugger& debugger() noexcept { return debugger_; }
   [[nodiscard]] MainThread& mainThread() noexcept { return mainThread_; }
@@ -197,12 +248,15 @@ class Interpreter {
     return found == plugins_.end() ? nullptr : found->second;
   }
   /// The context of the plugin whose modules are called `qtforge_plugins.NAME...`; null for other modules.
-  [[nodiscard]] std::shared_ptr<PluginContext> pluginOfModule(std::string_view module) const {
+  /// @param number  the context's, where it is known: of two versions of a plugin
+  [[nodiscard]] std::shared_ptr<PluginContext> pluginOfModule(std::string_view module, std::uint64_t number = 0) const {
     constexpr std::string_view package = "qtforge_plugins.";
     if (!module.starts_with(package)) return nullptr;
     module.remove_prefix(package.size());
     module = module.substr(0, module.find('.'));
+    if (auto known = findPlugin([&](const PluginContext& context) { return context.number == number; })) return known;
     return findPlugin([&](const PluginContext& context) {
+      if (context.held.load(std::memory_order_relaxed)) return false;
       auto name = context.name;
       std::replace(name.begin(), name.end(), '.', '_');  // as the package's _plugins.py names it
       return name == module;
@@ -210,7 +264,9 @@ class Interpreter {
   }
   /// The context of the plugin with that name in its manifest; null for others.
   [[nodiscard]] std::shared_ptr<PluginContext> pluginNamed(std::string_view name) const {
-    return findPlugin([&](const PluginContext& context) { return context.name == name; });
+    return findPlugin([&](const PluginContext& context) {
+      return context.name == name && !context.held.load(std::memory_order_relaxed);
+    });
   }
 
  private:
@@ -299,6 +355,7 @@ if failed is not None:
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::map<PyObject*, std::shared_ptr<PluginContext>> plugins_;
   std::optional<PackageSource> installsFrom_;
+  std::optional<std::chrono::milliseconds> reloadInterval_;
   std::shared_ptr<const SharedRef> logFollower_;
 };
 

@@ -100,8 +100,10 @@ inline expected<std::filesystem::path> moduleFolder(const Manifest& manifest, co
 }
 
 /// Imports the entry point and makes the plugin object.
+///
+/// @param number  of the plugin's context
 inline expected<Ref> makePlugin(PyObject* plugins, const Manifest& manifest, const std::filesystem::path& entry,
-                                const Gil& gil) {
+                                unsigned long long number, const Gil& gil) {
   const Ref paths = Ref::steal(PyList_New(0));
   const auto add = [&](const std::filesystem::path& path) {
     const Ref text = Ref::steal(PyUnicode_DecodeFSDefault(path.c_str()));
@@ -114,7 +116,7 @@ inline expected<Ref> makePlugin(PyObject* plugins, const Manifest& manifest, con
     listed = listed && (folder->empty() || add(*folder));
   }
   const Ref file = Ref::steal(PyUnicode_DecodeFSDefault(entry.c_str()));
-  const auto load = [&] { return PyObject_CallMethod(plugins, "load", "sOO", manifest.name.c_str(), paths.get(), file.get()); };
+  const auto load = [&] { return PyObject_CallMethod(plugins, "load", "sOOK", manifest.name.c_str(), paths.get(), file.get(), number); };
   WatchedCall importing("an import", manifest.entryPoint);
   const Ref module = Ref::steal(listed && file ? orStay(load) : nullptr);
   importing.end();

@@ -5,6 +5,10 @@
 #include <qtforge/python/convert.hpp>
 #include <qtforge/python/detail/watched_call.hpp>
 
+#include <memory>
+#include <mutex>
+#include <string>
+
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 using qtforge::detail::Arrival;
@@ -68,20 +72,29 @@ class HandlerFilter {
   /// As HandlerTable::accepts.
   std::int32_t accepts(Arrival& arrival, bool envelope, bool& wanted, qtforge::detail::ErrorSink sink) const {
     wanted = false;
-    if (plugin_ && plugin_->offences.load(std::memory_order_relaxed) >= mostOffences) return 0;
     const Gil gil;
+    awaitReplacement(plugin_);
+    if (plugin_ && plugin_->offences.load(std::memory_order_relaxed) >= mostOffences) return 0;
+    const OutsideCall inside(plugin_.get());
     const PluginScope scope(plugin_.get());
+    const Ref callable = Ref::borrow(callable_.get());
     return qtforge::detail::guarded(sink, [&]() -> expected<void> {
       const Ref argument = argumentOf(arrival, envelope, gil);
       WatchedCall watched("a filter of messages", arrival.topic);
       const Ref answer = Ref::steal(
-          argument ? orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }) : nullptr);
+          argument ? orStay([&] { return PyObject_CallOneArg(callable.get(), argument.get()); }) : nullptr);
       const int truth = answer ? orStay([&] { return PyObject_IsTrue(answer.get()); }) : -1;
       watched.end();
       if (truth < 0) return watched.takeError("Python filter", gil, Errc::HandlerFailed);
       wanted = truth == 1;
       return {};
     });
+  }
+
+  /// With the GIL.
+  void exchange(HandlerFilter& other) noexcept {
+    std::swap(callable_, other.callable_);
+    plugin_.swap(other.plugin_);
   }
 
   // HandlerTable's, of whatever runs Python.
@@ -99,6 +112,14 @@ class HandlerFilter {
 using Answer = expected<void> (*)(const Message& request, const expected<Ref>& result, const PluginContext* responder,
                                   const Gil& gil);
 
+class PythonHandler;
+
+/// Where a subscription's handler is found, as long as the bus has it.
+struct HandlerPlace {
+  std::mutex mutex;  // guards handler; a leaf
+  PythonHandler* handler = nullptr;
+};
+
 /// A Python callable as the handler of a subscription.
 class PythonHandler {
  public:
@@ -112,6 +133,37 @@ class PythonHandler {
         envelope_(envelope),
         answer_(answer),
         plugin_(std::move(plugin)) {}
+  PythonHandler(const PythonHandler&) = delete;
+  PythonHandler& operator=(const PythonHandler&) = delete;
+  ~PythonHandler() {
+    if (!place_) return;
+    std::lock_guard lock(place_->mutex);
+    place_->handler = nullptr;
+  }
+
+  /// Before the bus has it.
+  [[nodiscard]] std::shared_ptr<HandlerPlace> place() {
+    place_ = std::make_shared<HandlerPlace>();
+    place_->handler = this;
+    return place_;
+  }
+
+  /// What its callable is called, for people.
+  [[nodiscard]] std::string name(const Gil& gil) const {
+    const Ref name = Ref::steal(PyObject_GetAttrString(callable_.get(), "__qualname__"));
+    PyErr_Clear();
+    return name ? textOf(name.get(), gil) : std::string();
+  }
+
+  /// Has each called in the place of the other. With the GIL.
+  void exchange(PythonHandler& other) noexcept {
+    std::swap(callable_, other.callable_);
+    filter_.exchange(other.filter_);
+    std::swap(owner_, other.owner_);
+    std::swap(envelope_, other.envelope_);
+    std::swap(answer_, other.answer_);
+    plugin_.swap(other.plugin_);
+  }
 
   /// How the bus calls this one.
   [[nodiscard]] const qtforge::detail::HandlerTable& table(DeliveryMode delivery) const noexcept {
@@ -134,8 +186,11 @@ class PythonHandler {
   }
   static std::int32_t callDirect(void* self, Arrival* arrival, qtforge::detail::ErrorSink sink) {
     const Gil gil;
-    const PluginScope scope(static_cast<PythonHandler*>(self)->plugin_.get());
-    return static_cast<PythonHandler*>(self)->guardedCall(*arrival, sink, gil);
+    auto& handler = *static_cast<PythonHandler*>(self);
+    awaitReplacement(handler.plugin_);
+    const OutsideCall inside(handler.plugin_.get());
+    const PluginScope scope(handler.plugin_.get());
+    return handler.guardedCall(*arrival, sink, gil);
   }
 
   static std::int32_t accepts(void* self, Arrival* arrival, bool* wanted, qtforge::detail::ErrorSink sink) {
@@ -150,22 +205,26 @@ class PythonHandler {
     return qtforge::detail::guarded(sink, [&]() -> expected<void> { return call(arrival, gil); });
   }
 
+  // Meanwhile another version of the plugin may take its place: all is the one's that was there before.
   expected<void> call(Arrival& arrival, const Gil& gil) {
-    if (plugin_ && plugin_->offences.load(std::memory_order_relaxed) >= mostOffences) [[unlikely]]
+    auto* plugin = plugin_.get();
+    const auto answer = answer_;
+    if (plugin && plugin->offences.load(std::memory_order_relaxed) >= mostOffences) [[unlikely]]
       return refuseFor(arrival, gil);
+    const Ref callable = Ref::borrow(callable_.get());
     const Ref argument = argumentOf(arrival, envelope_, gil);
     Ref result;
-    WatchedCall watched(answer_ ? "a responder" : "a handler", arrival.topic);
+    WatchedCall watched(answer ? "a responder" : "a handler", arrival.topic);
     if (argument)
-      result = Ref::steal(orStay([&] { return PyObject_CallOneArg(callable_.get(), argument.get()); }));
+      result = Ref::steal(orStay([&] { return PyObject_CallOneArg(callable.get(), argument.get()); }));
     watched.end();
-    if (!answer_) [[likely]] {
+    if (!answer) [[likely]] {
       if (result) return {};
       return watched.takeError("Python handler", gil, Errc::HandlerFailed);
     }
     const Message request = arrival.message();
-    if (result) return answer_(request, std::move(result), plugin_.get(), gil);
-    return answer_(request, watched.takeError("Python responder", gil, Errc::HandlerFailed), plugin_.get(), gil);
+    if (result) return answer(request, std::move(result), plugin, gil);
+    return answer(request, watched.takeError("Python responder", gil, Errc::HandlerFailed), plugin, gil);
   }
 
   // Of a plugin that went over the limit too often.
@@ -178,9 +237,10 @@ class PythonHandler {
   SharedRef callable_;
   HandlerFilter filter_;
   SharedRef owner_;  // keeps its address from being another's
-  const bool envelope_;
-  const Answer answer_;
+  bool envelope_;
+  Answer answer_;
   std::shared_ptr<PluginContext> plugin_;
+  std::shared_ptr<HandlerPlace> place_;
 };
 
 inline constexpr qtforge::detail::HandlerTable PythonHandler::tables[2][2]{

@@ -83,30 +83,21 @@ class PythonImplementation final : public ErasedImplementation {
   /// @param object  the plugin's object, or one that it offers
   static expected<std::unique_ptr<PythonImplementation>> make(std::shared_ptr<PluginContext> context, PyObject* object,
                                                               const InterfaceInfo& wanted, const Gil& gil) {
-    const PluginScope scope(context.get());
-    static PyObject* check = nullptr;
-    if (!imported(check, "qtforge._interfaces", "check", gil))
-      return takePythonError("import of qtforge._interfaces", gil, Errc::PackageMismatch);
     const Ref methods = describeMethods(wanted);
-    const Ref checked = Ref::steal(
-        methods ? orStay([&] { return PyObject_CallFunctionObjArgs(check, object, methods.get(), nullptr); })
-                : nullptr);
-    PyObject *found = nullptr, *problems = nullptr;
-    if (!checked || !PyArg_ParseTuple(checked.get(), "OO", &found, &problems))
-      return takePythonError("looking for the interface's methods", gil);
-    const auto& declared = context->interfaces;
-    const std::string_view name = wanted.name;
-    if (PyUnicode_GetLength(problems) != 0) {
-      const bool isDeclared = object == context->object.get() && std::find(declared.begin(), declared.end(), name) != declared.end();
-      return Error(isDeclared ? Errc::InterfaceMismatch : Errc::InterfaceMissing,
-                   "it does not implement the interface \"" + std::string(name) + "\": " + textOf(problems, gil));
-    }
-    std::unique_ptr<PythonImplementation> made(new PythonImplementation(std::move(context), wanted));
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(found); ++i) {
-      PyObject* pair = PyList_GET_ITEM(found, i);
-      made->methods_.push_back({SharedRef(Ref::borrow(PyTuple_GET_ITEM(pair, 0))), PyTuple_GET_ITEM(pair, 1) == Py_True});
-    }
-    return made;
+    if (!methods) return takePythonError("looking for the interface's methods", gil);
+    return make(std::move(context), object, wanted.name, wanted.fingerprint, methods, gil);
+  }
+
+  /// The same of another plugin or object.
+  [[nodiscard]] expected<std::unique_ptr<PythonImplementation>> makeFor(std::shared_ptr<PluginContext> context,
+                                                                        PyObject* object, const Gil& gil) const {
+    return make(std::move(context), object, name_, fingerprint_, Ref::borrow(described_.get()), gil);
+  }
+
+  /// Has calls go to what `other` is of. With the GIL.
+  void exchange(PythonImplementation& other) noexcept {
+    context_.swap(other.context_);
+    methods_.swap(other.methods_);
   }
 
   [[nodiscard]] qtforge::detail::Implementation implementation() noexcept {
@@ -128,18 +119,53 @@ class PythonImplementation final : public ErasedImplementation {
     SharedRef arguments, result;
   };
 
-  PythonImplementation(std::shared_ptr<PluginContext> context, const InterfaceInfo& info)
-      : ErasedImplementation{&call}, context_(std::move(context)), name_(std::string_view(info.name)), fingerprint_(info.fingerprint) {}
+  static expected<std::unique_ptr<PythonImplementation>> make(std::shared_ptr<PluginContext> context, PyObject* object,
+                                                              std::string_view name, std::uint64_t fingerprint,
+                                                              const Ref& methods, const Gil& gil) {
+    const PluginScope scope(context.get());
+    static PyObject* check = nullptr;
+    if (!imported(check, "qtforge._interfaces", "check", gil))
+      return takePythonError("import of qtforge._interfaces", gil, Errc::PackageMismatch);
+    const Ref checked =
+        Ref::steal(orStay([&] { return PyObject_CallFunctionObjArgs(check, object, methods.get(), nullptr); }));
+    PyObject *found = nullptr, *problems = nullptr;
+    if (!checked || !PyArg_ParseTuple(checked.get(), "OO", &found, &problems))
+      return takePythonError("looking for the interface's methods", gil);
+    const auto& declared = context->interfaces;
+    if (PyUnicode_GetLength(problems) != 0) {
+      const bool isDeclared = object == context->object.get() && std::find(declared.begin(), declared.end(), name) != declared.end();
+      return Error(isDeclared ? Errc::InterfaceMismatch : Errc::InterfaceMissing,
+                   "it does not implement the interface \"" + std::string(name) + "\": " + textOf(problems, gil));
+    }
+    std::unique_ptr<PythonImplementation> made(new PythonImplementation(std::move(context), name, fingerprint, methods));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(found); ++i) {
+      PyObject* pair = PyList_GET_ITEM(found, i);
+      made->methods_.push_back({SharedRef(Ref::borrow(PyTuple_GET_ITEM(pair, 0))), PyTuple_GET_ITEM(pair, 1) == Py_True});
+    }
+    return made;
+  }
+
+  PythonImplementation(std::shared_ptr<PluginContext> context, std::string_view name, std::uint64_t fingerprint,
+                       const Ref& described)
+      : ErasedImplementation{&call},
+        context_(std::move(context)),
+        name_(name),
+        fingerprint_(fingerprint),
+        described_(Ref::borrow(described.get())) {}
 
   static CallResult call(const ErasedImplementation* erased, std::uint32_t index, const MethodInfo* info, void* result,
                          const void* const* arguments, const ErrorSink* sink) {
     return qtforge::detail::guarded(*sink, [&]() -> expected<void> {
       const auto& self = *static_cast<const PythonImplementation*>(erased);
-      const auto& bound = self.methods_[index];
       const Gil gil;
+      awaitReplacement(self.context_);
+      const auto& bound = self.methods_[index];
+      const Ref callable = Ref::borrow(bound.callable.get());
+      const bool hop = bound.onLane && !self.context_->lane->here();
+      const OutsideCall inside(hop ? nullptr : self.context_.get());
       const PluginScope scope(self.context_.get());
-      auto returned = bound.onLane && !self.context_->lane->here() ? self.callOnLane(bound, *info, arguments, gil)
-                                                                   : callHere(bound, *info, arguments, gil);
+      auto returned = hop ? callOnLane(self.context_, callable, *info, arguments, gil)
+                          : callHere(callable, *info, arguments, gil);
       if (!returned) return returned.error();
       ValueFromPython conversion(gil);
       if (result && !conversion.convert(*info->result, returned->get(), result))
@@ -152,7 +178,7 @@ class PythonImplementation final : public ErasedImplementation {
     return takePythonError("argument " + std::string(std::string_view(info.parameters[index].name)), gil, Errc::ConversionFailed);
   }
 
-  static expected<Ref> callHere(const Bound& bound, const MethodInfo& info, const void* const* arguments, const Gil& gil) {
+  static expected<Ref> callHere(const Ref& callable, const MethodInfo& info, const void* const* arguments, const Gil& gil) {
     constexpr std::uint32_t few = 8;
     std::array<Ref, few> near;
     std::vector<Ref> far(info.count > few ? info.count : 0);
@@ -167,14 +193,17 @@ class PythonImplementation final : public ErasedImplementation {
     }
     WatchedCall watched("a method", std::string_view(info.name));
     Ref returned = Ref::steal(orStay([&] {
-      return PyObject_Vectorcall(bound.callable.get(), places + 1, info.count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+      return PyObject_Vectorcall(callable.get(), places + 1, info.count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
     }));
     watched.end();
     if (!returned) return watched.takeError("raised", gil);
     return returned;
   }
 
-  expected<Ref> callOnLane(const Bound& bound, const MethodInfo& info, const void* const* arguments, const Gil& gil) const {
+  // What is posted while nothing replaces the plugin runs before that does.
+  static expected<Ref> callOnLane(const std::shared_ptr<PluginContext>& current, const Ref& method, const MethodInfo& info,
+                                  const void* const* arguments, const Gil& gil) {
+    const auto plugin = current;
     Ref packed = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(info.count)));
     for (std::uint32_t i = 0; packed && i < info.count; ++i) {
       Ref argument = valueToPython(*info.parameters[i].type, arguments[i], gil);
@@ -184,8 +213,7 @@ class PythonImplementation final : public ErasedImplementation {
     if (!packed) return takePythonError("arguments", gil);
     auto shared = std::make_shared<LaneCall>();
     shared->arguments = SharedRef(std::move(packed));
-    const auto step = [shared, context = context_, callable = std::make_shared<SharedRef>(Ref::borrow(bound.callable.get()))](
-                          const Gil& held) -> expected<void> {
+    const auto step = [shared, context = plugin, callable = std::make_shared<SharedRef>(Ref::borrow(method.get()))](const Gil& held) -> expected<void> {
       const PluginScope scope(context.get());
       WatchedCall watched("a method");
       Ref returned = Ref::steal(orStay([&] { return PyObject_CallObject(callable->get(), shared->arguments.get()); }));
@@ -194,7 +222,7 @@ class PythonImplementation final : public ErasedImplementation {
       shared->result = SharedRef(std::move(returned));
       return {};
     };
-    const auto done = context_->lane->call(step, methodLimit);
+    const auto done = plugin->lane->call(step, methodLimit);
     if (!done) return done.error();
     return Ref::borrow(shared->result.get());
   }
@@ -202,34 +230,82 @@ class PythonImplementation final : public ErasedImplementation {
   std::shared_ptr<PluginContext> context_;
   std::string name_;
   std::uint64_t fingerprint_;
+  SharedRef described_;  // as describeMethods() says it
   std::vector<Bound> methods_;  // in the interface's order
 };
 
-/// Those of one object that were asked for.
+/// Those of one object that were asked for. Another object may take its place.
 ///
 /// @par Thread safety  any thread.
 class PythonImplementations {
  public:
-  expected<qtforge::detail::Implementation> find(const std::shared_ptr<PluginContext>& context, PyObject* object,
-                                                 const InterfaceInfo& wanted) {
+  using Made = std::vector<std::unique_ptr<PythonImplementation>>;
+
+  PythonImplementations(std::shared_ptr<PluginContext> context, PyObject* object)
+      : context_(std::move(context)), object_(Ref::borrow(object)) {}
+
+  expected<qtforge::detail::Implementation> find(const InterfaceInfo& wanted) {
     {
       std::lock_guard lock(mutex_);
       for (const auto& known : made_)
         if (known->implements(wanted)) return known->implementation();
     }
     const Gil gil;
-    auto made = PythonImplementation::make(context, object, wanted, gil);
-    if (!made) return made.error();
-    std::lock_guard lock(mutex_);  // another thread may have made it meanwhile, and both will do
-    made_.push_back(std::move(*made));
-    return made_.back()->implementation();
+    for (;;) {
+      const auto context = context_;
+      const Ref object = Ref::borrow(object_.get());
+      if (!object) return Error(Errc::PluginUnloaded, "it is being unloaded");
+      auto made = PythonImplementation::make(context, object.get(), wanted, gil);
+      if (!made) return made.error();
+      std::lock_guard lock(mutex_);  // another thread may have made it meanwhile, and both will do
+      if (context_ != context) continue;
+      made_.push_back(std::move(*made));
+      return made_.back()->implementation();
+    }
   }
 
-  void clear() { made_.clear(); }
+  /// Adds to `made`, for take(), those that are here, of an object that is to be in the place of this one. Errors: as make().
+  expected<void> makeFor(const std::shared_ptr<PluginContext>& context, PyObject* object, Made& made, const Gil& gil) const {
+    for (;;) {
+      const PythonImplementation* next = nullptr;  // they stay, as long as this
+      {
+        std::lock_guard lock(mutex_);
+        if (made.size() == made_.size()) return {};
+        next = made_[made.size()].get();
+      }
+      auto one = next->makeFor(context, object, gil);
+      if (!one) return one.error();
+      made.push_back(std::move(*one));
+    }
+  }
+
+  /// Whether no more were asked for since makeFor(); as long as the GIL is kept.
+  [[nodiscard]] bool isComplete(const Made& made, const Gil&) const {
+    std::lock_guard lock(mutex_);
+    return made.size() == made_.size();
+  }
+
+  /// Has calls go to another object. @param made  complete; out, as the others: what was here
+  void take(std::shared_ptr<PluginContext>& context, SharedRef& object, Made& made, const Gil&) noexcept {
+    std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < made.size(); ++i) made_[i]->exchange(*made[i]);
+    context_.swap(context);
+    std::swap(object_, object);
+  }
+
+  [[nodiscard]] const std::shared_ptr<PluginContext>& context() const noexcept { return context_; }
+  [[nodiscard]] PyObject* object() const noexcept { return object_.get(); }
+
+  void clear(const Gil&) {
+    made_.clear();
+    object_ = SharedRef();
+  }
 
  private:
-  std::mutex mutex_;  // guards made_; a leaf
-  std::vector<std::unique_ptr<PythonImplementation>> made_;
+  std::shared_ptr<PluginContext> context_;  // guarded by the GIL and mutex_, as object_: changed with both
+  SharedRef object_;
+  mutable std::mutex mutex_;  // guards made_; a leaf
+  Made made_;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail

@@ -7,6 +7,9 @@
 #include <qtforge/python/detail/log_subscription.hpp>
 #include <qtforge/python/detail/python_interface.hpp>
 
+#include <algorithm>
+#include <memory>
+
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 /// Ends what the plugin subscribed; waits for its running handlers, the GIL released meanwhile.
@@ -59,12 +62,19 @@ inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
   Ref watch;
   if (plugins && plugin.object.get()) {
-    watch = Ref::steal(PyObject_CallMethod(plugins.get(), "watch", "sO", plugin.name.c_str(), plugin.object.get()));
+    watch = Ref::steal(PyObject_CallMethod(plugins.get(), "watch", "sOO", plugin.name.c_str(), plugin.object.get(),
+                                           plugin.modules ? plugin.modules.get() : Py_None));
     if (!watch) PyErr_Clear();
   }
   plugin.object = SharedRef();
-  const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
-  const expected<void> forgotten = gone ? expected<void>() : takePythonError("raised", gil);
+  plugin.heldOffers.clear();
+  expected<void> forgotten;
+  if (plugin.modules || plugin.held.load(std::memory_order_relaxed)) {
+    plugin.modules = SharedRef();  // those in sys.modules are another version's
+  } else {
+    const Ref gone = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "unload", "s", plugin.name.c_str()) : nullptr);
+    if (!gone) forgotten = takePythonError("raised", gil);
+  }
   plugin.environment.reset();
   if (!forgotten) return forgotten;
   PyGC_Collect();  // bound methods and frames of the plugin tie its objects into cycles
@@ -74,24 +84,58 @@ inline expected<void> forgetPlugin(PluginContext& plugin, const Gil& gil) {
   return {};
 }
 
+/// While it lives, the modules of a version that is held are those in sys.modules, in place of the ones that are there else.
+class ModulesInPlace {
+ public:
+  ModulesInPlace(PluginContext& held, const Gil& gil) : held_(held) {
+    if (!held.held.load(std::memory_order_relaxed) || !held.modules) return;  // they are in place already, or there are none
+    others_ = exchange(std::move(held.modules), gil);
+  }
+  ModulesInPlace(const ModulesInPlace&) = delete;
+  ModulesInPlace& operator=(const ModulesInPlace&) = delete;
+  ~ModulesInPlace() {
+    if (others_) held_.modules = exchange(std::move(others_), Gil(GilHeld()));
+  }
+
+  /// They stay. @return those that were there, a dict
+  SharedRef keep() noexcept { return std::move(others_); }
+
+ private:
+  SharedRef exchange(SharedRef modules, const Gil& gil) const {
+    const Ref plugins = Ref::steal(PyImport_ImportModule("qtforge._plugins"));
+    Ref taken = Ref::steal(plugins ? PyObject_CallMethod(plugins.get(), "take", "s", held_.name.c_str()) : nullptr);
+    const Ref put = Ref::steal(taken ? PyObject_CallMethod(plugins.get(), "put", "O", modules.get()) : nullptr);
+    if (!put) Logger("qtforge.python").error("plugin '" + held_.name + "': " + takePythonError("its modules", gil).message());
+    return SharedRef(std::move(taken));
+  }
+
+  PluginContext& held_;
+  SharedRef others_;
+};
+
 /// Every hook goes to the plugin's lane; methods of interfaces do where they say so.
 class PythonPlugin final : public IPlugin {
  public:
-  PythonPlugin(std::shared_ptr<PluginContext> context, PluginTexts texts)
-      : context_(std::move(context)), texts_(std::move(texts)) {}
+  PythonPlugin(std::shared_ptr<PluginContext> context, PluginTexts texts, PyObject* object)
+      : context_(std::move(context)),
+        texts_(std::move(texts)),
+        implementations_(std::make_shared<PythonImplementations>(context_, object)) {}
 
   /// The subscriptions end, the object goes, and with it the modules of the plugin.
   ~PythonPlugin() override {
     {
       const Gil gil;
       endSubscriptions(*context_, gil);
-      implementations_.clear();
+      if (implementations_->context() == context_) implementations_->clear(gil);  // else they are another version's
     }
     Interpreter::find()->removePlugin(*context_);
-    auto done = context_->lane->call([context = context_](const Gil& gil) { return forgetPlugin(*context, gil); },
-                                     std::chrono::seconds(5));
+    std::chrono::milliseconds limit = std::chrono::seconds(5);
+    if (context_->held.load(std::memory_order_relaxed)) limit = std::min(limit, context_->hookLimit);  // its place was not its own
+    auto done = context_->lane->call([context = context_](const Gil& gil) { return forgetPlugin(*context, gil); }, limit);
     if (!done) Logger("qtforge.python").warning("plugin '" + context_->name + "': unload: " + done.error().message());
   }
+
+  [[nodiscard]] const std::shared_ptr<PluginContext>& context() const noexcept { return context_; }
 
   std::string name() const override { return texts_.name; }
   std::string version() const override { return texts_.version; }
@@ -135,18 +179,25 @@ class PythonPlugin final : public IPlugin {
   }
 
  private:
+  friend class PythonReplacement;
+
   template <class F>
   expected<void> onLane(F step) const {
-    return context_->lane->call(
+    auto done = context_->lane->call(
         [context = context_, step = std::move(step)](const Gil& gil) {
           const PluginScope scope(context.get());
+          const ModulesInPlace modules(*context, gil);
           return step(context->object.get(), gil);
         },
         context_->hookLimit);
+    // A version that is not to run is not waited for once more.
+    if (!done && done.error() == Errc::TimedOut && context_->held.load(std::memory_order_relaxed))
+      context_->hookLimit = std::min(context_->hookLimit, std::chrono::milliseconds(500));
+    return done;
   }
 
   expected<qtforge::detail::Implementation> implementation(const InterfaceInfo& wanted) override {
-    return implementations_.find(context_, context_->object.get(), wanted);
+    return implementations_->find(wanted);
   }
 
   // `before` and `behind` are functions of qtforge._author; may be null.
@@ -156,7 +207,7 @@ class PythonPlugin final : public IPlugin {
         context->offences.store(0, std::memory_order_relaxed);  // another try
         if (auto told = tellAuthor(before, plugin, gil); !told) return told;
       }
-      auto called = call(method, gil, [&] { return PyObject_CallMethod(plugin, method, nullptr); });
+      auto called = call(method, plugin, gil);
       if (!called) return called;
       return behind ? tellAuthor(behind, plugin, gil) : expected<void>();
     });
@@ -164,6 +215,9 @@ class PythonPlugin final : public IPlugin {
     return done;
   }
 
+  static expected<void> call(const char* hook, PyObject* plugin, const Gil& gil) {
+    return call(hook, gil, [&] { return PyObject_CallMethod(plugin, hook, nullptr); });
+  }
   template <class F>
   static expected<void> call(const char* hook, const Gil& gil, F&& f) {
     WatchedCall watched("a hook", hook);
@@ -187,7 +241,7 @@ class PythonPlugin final : public IPlugin {
 
   std::shared_ptr<PluginContext> context_;
   PluginTexts texts_;
-  PythonImplementations implementations_;
+  std::shared_ptr<PythonImplementations> implementations_;  // handles point into them: one version has them from the other
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail
