@@ -4,6 +4,7 @@
 #include <qtforge/python/async_call.hpp>
 #include <qtforge/python/captured_output.hpp>
 #include <qtforge/python/package_manager.hpp>
+#include <qtforge/python/python_config.hpp>
 #include <qtforge/python/python_conversion.hpp>
 #include <qtforge/python/python_executor.hpp>
 #include <qtforge/python/python_function.hpp>

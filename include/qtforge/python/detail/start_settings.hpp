@@ -3,6 +3,7 @@
 
 #include <qtforge/core/detail/environment_variable.hpp>
 #include <qtforge/python/detail/memory_limit.hpp>
+#include <qtforge/python/python_config.hpp>
 #include <qtforge/python/python_error.hpp>
 
 #include <charconv>
@@ -19,43 +20,37 @@
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
-using Variables = std::map<std::string, std::string>;
-
 /// @return nothing, or Errc::InvalidArgument, naming the field
-inline expected<void> checkStartSettings(const std::vector<std::string>& sysPath, const std::vector<std::string>& arguments,
-                                         const Variables& environment, std::chrono::microseconds switchInterval) {
+inline expected<void> checkSettings(const PythonConfig& config) {
   const auto wrong = [](const std::string& field, const std::string& reason) {
     return Error(Errc::InvalidArgument, "PythonConfig::" + field + ": " + reason);
   };
   const auto hasNul = [](const std::string& text) { return text.find('\0') != std::string::npos; };
-  for (const auto& entry : sysPath) {
+  for (const auto& entry : config.sysPath) {
     std::error_code failure;
     if (hasNul(entry)) return wrong("sysPath", "a path with a NUL byte");
     if (!std::filesystem::exists(entry, failure)) return wrong("sysPath", "'" + entry + "' does not exist");
   }
-  for (const auto& argument : arguments)
+  for (const auto& argument : config.arguments)
     if (hasNul(argument)) return wrong("arguments", "an argument with a NUL byte");
-  for (const auto& [name, value] : environment) {
+  for (const auto& [name, value] : config.environment) {
     if (const auto why = qtforge::detail::whyVariableIsRefused(name); !why.empty())
       return wrong("environment", "'" + name + "': " + why);
     if (hasNul(value)) return wrong("environment", "'" + name + "': a value with a NUL byte");
   }
-  if (switchInterval.count() < 0) return wrong("gilSwitchInterval", "less than nothing");
-  return {};
-}
-
-/// @return nothing, or Errc::InvalidArgument
-inline expected<void> checkMemoryLimit(std::size_t bytes) {
+  if (config.gilSwitchInterval.count() < 0) return wrong("gilSwitchInterval", "less than nothing");
+  if (config.executionTimeout.count() < 0) return wrong("executionTimeout", "less than nothing");
+  if (config.hotReloadInterval.count() < 1) return wrong("hotReloadInterval", "less than 1 ms");
+  if (config.debugPort && (*config.debugPort < 0 || *config.debugPort > 65535))
+    return wrong("debugPort", std::to_string(*config.debugPort) + " is no port");
 #if defined(Py_GIL_DISABLED)
-  if (bytes != 0)
-    return Error(Errc::InvalidArgument, "PythonConfig::maxMemoryUsage: not with a free-threaded Python: its memory cannot be counted");
+  if (config.maxMemoryUsage != 0) return wrong("maxMemoryUsage", "the memory of a free-threaded Python cannot be counted");
 #endif
-  if (bytes != 0 && bytes < static_cast<std::size_t>(MemoryLimit::least))
-    return Error(Errc::InvalidArgument, "PythonConfig::maxMemoryUsage: " + std::to_string(bytes) +
-                                            " bytes; Python needs 16 MiB at least, 0 is no limit");
-  if (bytes > static_cast<std::size_t>(INT64_MAX / 2))
-    return Error(Errc::InvalidArgument, "PythonConfig::maxMemoryUsage: " + std::to_string(bytes) +
-                                            " bytes are more than there can be; 0 is no limit");
+  const auto bytes = std::to_string(config.maxMemoryUsage) + " bytes";
+  if (config.maxMemoryUsage != 0 && config.maxMemoryUsage < static_cast<std::size_t>(MemoryLimit::least))
+    return wrong("maxMemoryUsage", bytes + "; Python needs 16 MiB at least, 0 is no limit");
+  if (config.maxMemoryUsage > static_cast<std::size_t>(INT64_MAX / 2))
+    return wrong("maxMemoryUsage", bytes + " are more than there can be; 0 is no limit");
   return {};
 }
 
@@ -72,6 +67,8 @@ inline expected<std::optional<int>> debugPortOfEnvironment() {
     return Error(Errc::InvalidArgument, "a port from 0 to 65535 expected, not '" + std::string(text) + "'");
   return std::optional<int>(port);
 }
+
+using Variables = std::map<std::string, std::string>;
 
 /// Sets variables of the process, and takes them back unless they are kept.
 class AppliedVariables {
