@@ -381,6 +381,25 @@ BOOST_FIXTURE_TEST_CASE(hooks_that_take_longer_than_their_limit_are_told_of_and_
   handle->initialize().value();
 }
 
+BOOST_FIXTURE_TEST_CASE(limits_of_hooks_do_not_count_while_a_debugger_is_attached, Loaded) {
+  manager.unloadPlugin("mine").value();
+  manager.setHookLimit(std::chrono::milliseconds(20));
+  load();
+  std::atomic<int> told{0};
+  const auto hears = MessageBus::instance().subscribe("qtforge.plugins", [&](const json::value& event) {
+    told += event.at("event").as_string() == "overdue";
+  }, {.delivery = DeliveryMode::Direct}).value();
+  plugin->inInitialize = []() -> expected<void> {
+    auto& debugged = detail::processRoot().debugged;
+    debugged.set(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(70));  // more than three times the limit
+    debugged.set(false);
+    return {};
+  };
+  BOOST_TEST(handle->initialize().has_value());
+  BOOST_TEST(told == 0);
+}
+
 BOOST_AUTO_TEST_CASE(what_is_subscribed_while_initialized_ends_after_cleanup) {
   const test::Folder folder;
   PluginManager manager;

@@ -258,4 +258,24 @@ BOOST_AUTO_TEST_CASE(latencies_fall_into_buckets_a_quarter_wide) {
   BOOST_TEST(extreme.samples() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(limits_begin_anew_when_a_debugger_has_gone) {
+  using Clock = detail::DebuggedTime::Clock;
+  detail::DebuggedTime debugged;
+  const auto begin = Clock::now();
+  BOOST_TEST((debugged.countedFrom(begin) == begin));
+  debugged.set(false);  // there was none
+  BOOST_TEST((debugged.countedFrom(begin) == begin));
+  debugged.set(true);
+  BOOST_TEST(debugged.attached());
+  const auto meanwhile = Clock::now();
+  BOOST_TEST((debugged.countedFrom(begin) >= meanwhile));
+  debugged.set(false);
+  BOOST_TEST(!debugged.attached());
+  const auto after = debugged.countedFrom(begin);
+  BOOST_TEST((after >= meanwhile && after <= Clock::now()));
+  debugged.set(false);  // again
+  BOOST_TEST((debugged.countedFrom(begin) == after));
+  BOOST_TEST((debugged.countedFrom(after + std::chrono::seconds(1)) == after + std::chrono::seconds(1)));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
