@@ -634,6 +634,18 @@ def test_a_plugin_in_cpp_says_that_it_cannot():
         assert plugin.state is PluginState.LOADED
 
 
+def test_what_holds_on_to_the_old_version_is_named(author, inbox, plugin):
+    events = inbox("qtforge.plugins")
+    held = plugin.object
+    author.write(2)
+    plugin.reload()
+    plugin.reload()  # the report comes behind what was posted to the lane before
+    while (event := events.get())["event"] != "kept":
+        pass
+    assert "'reloaded' is reloaded, and not all of the old version is gone: its object of class Sample" in event["message"]
+    assert held.version_of_it() == 1
+
+
 def test_200_reloads_leave_nothing_behind(author, inbox):
     kept = inbox("qtforge.plugins")
 

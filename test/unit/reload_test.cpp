@@ -145,8 +145,6 @@ struct WithPlugin {
 
 }  // namespace reload
 
-using namespace reload;
-
 BOOST_AUTO_TEST_SUITE(reload)
 
 BOOST_FIXTURE_TEST_CASE(the_next_version_is_brought_up_before_the_old_one_goes, WithPlugin) {
@@ -367,6 +365,18 @@ BOOST_FIXTURE_TEST_CASE(a_folder_that_is_replaced_as_a_whole_is_followed, WithPl
   describe("next", "One", R"("description": "moved")");
   fs::rename(folder / "plugins/one", folder / "before");
   fs::rename(folder / "next", folder / "plugins/one");
+  BOOST_TEST(loader->journal.waitFor("gone 1"));
+  edit();
+  BOOST_TEST(loader->journal.waitFor("gone 2"));
+  BOOST_TEST(plugin->description() == "moved");
+}
+
+BOOST_FIXTURE_TEST_CASE(the_folder_of_all_plugins_may_be_replaced_too, WithPlugin) {
+  loader->interval = 20ms;
+  const auto plugin = load();
+  describe("next/one", "One", R"("description": "moved")");
+  fs::rename(folder / "plugins", folder / "before");
+  fs::rename(folder / "next", folder / "plugins");
   BOOST_TEST(loader->journal.waitFor("gone 1"));
   edit();
   BOOST_TEST(loader->journal.waitFor("gone 2"));

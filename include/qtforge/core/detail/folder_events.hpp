@@ -17,7 +17,8 @@
 
 namespace qtforge::inline QTFORGE_ABI::detail {
 
-/// One change. Without a folder: what has changed is not known, since there was too much of it.
+/// One change. Without a folder: what has changed is not known, since there was too much of it. Without a name: the folder itself
+/// is elsewhere.
 struct FolderEvent {
   int folder = -1;  // as watch() returned it
   std::string_view name;
@@ -48,7 +49,7 @@ class FolderEvents {
   /// @return its number, the same for the same folder; -1: it is not there; or
   ///   - Errc::LimitExceeded  the user has too many of them
   expected<int> watch(const std::filesystem::path& folder) {
-    constexpr std::uint32_t changes = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ONLYDIR;
+    constexpr std::uint32_t changes = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_MOVE_SELF | IN_ONLYDIR;
     const int number = inotify_add_watch(descriptor_.native_handle(), folder.c_str(), changes);
     if (number >= 0 || (errno != ENOSPC && errno != ENOMEM)) return number;
     return Error(Errc::LimitExceeded, "inotify: '" + folder.string() + "' cannot be watched: " + std::strerror(errno) +

@@ -80,7 +80,8 @@ inline expected<void> ManagerCore::reloadNow(const Plugin& plugin) {
     {
       const HookScope inside(*plugin);
       plugin->doing_.store("reload");
-      done = replace(*plugin);
+      Error error;
+      if (guarded(sinkInto(error), [&] { return replace(*plugin); }) != 0) done = error;
       plugin->doing_.store("");
     }
     plugin->endStep();

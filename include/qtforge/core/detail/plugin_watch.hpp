@@ -50,6 +50,7 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
     if (!begun_) begin();
     watch(*plugin);
     if (polls_) poll(plugin);
+    else changed(plugin, false);  // a folder may have come before its parent was watched
   }
 
   void remove(const std::string& name) {
@@ -190,10 +191,8 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
   }
 
   void changedInside(const Plugin& plugin, const FolderEvent& event) {
-    if (event.gone) {
-      plugin->folders.erase(event.folder);
-      return changed(plugin, false);
-    }
+    if (event.gone) plugin->folders.erase(event.folder);
+    if (event.gone || event.name.empty()) return changed(plugin, false);
     if (isHidden(event.name) || event.folder == plugin->parent) return;
     if (event.isFolder) changed(plugin, false);
     else if (plugin->loader->isCode(std::filesystem::path(event.name))) changed(plugin, true);
@@ -230,8 +229,10 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
       std::lock_guard lock(mutex_);
       if (plugin->ended) return false;
       const bool same = now.files == plugin->seen.files;
+      if (now.folders != plugin->seen.folders) changed(plugin, false);  // to look into those that are only watched from now on
       plugin->seen = std::move(now);
       watch(*plugin);
+      if (plugin->parent < 0 && !polls_) return true;  // nobody would tell when it is there again
       if ((same && !std::exchange(plugin->surely, false)) || plugin->seen.files.empty()) return false;
       plugin->surely = false;
     }

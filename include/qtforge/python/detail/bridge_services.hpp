@@ -106,6 +106,7 @@ inline PyObject* bridgeOffer(PyObject* plugin, PyObject* name, PyObject* object)
 
 inline PyObject* bridgeWithdraw(PyObject* plugin, PyObject* name) {
   const auto context = contextOf(plugin);
+  awaitReplacement(context);  // which looks at the services
   const auto text = textArgument(name, "name");
   if (!text) return nullptr;
   // The services of a version that was replaced are those of the next.

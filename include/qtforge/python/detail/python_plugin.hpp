@@ -37,7 +37,7 @@ inline expected<void> tellAuthor(const char* function, const PluginContext& plug
 
 /// Asks qtforge._leaks once more, when all that was posted to the lane before is done, and tells what is held even then.
 inline void tellWhatIsKept(const PluginContext& plugin, SharedRef watch) {
-  plugin.lane->post(qtforge::detail::Task::of([name = plugin.name, watch = std::move(watch)] {
+  plugin.lane->post(qtforge::detail::Task::of([name = plugin.name, replaced = plugin.replaced, watch = std::move(watch)] {
     const Gil gil;
     PyGC_Collect();
     const Ref lines = Ref::steal(PyObject_CallMethod(watch.get(), "report", nullptr));
@@ -46,7 +46,8 @@ inline void tellWhatIsKept(const PluginContext& plugin, SharedRef watch) {
     const char* kept = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
     if (!kept) return Logger("qtforge.python").warning("plugin '" + name + "': " + takePythonError("report", gil).message());
     if (*kept == '\0') return;
-    const auto message = "plugin '" + name + "' is unloaded, and not all of it is gone: " + kept;
+    const auto message = "plugin '" + name + (replaced ? "' is reloaded, and not all of the old version is gone: "
+                                                       : "' is unloaded, and not all of it is gone: ") + kept;
     const GilRelease released;  // a sink may wait
     qtforge::detail::pluginLogger().warning(message);
     qtforge::detail::tellOfPlugin(name, "kept", message);
