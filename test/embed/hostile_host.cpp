@@ -45,6 +45,7 @@ int hosts::hostile(int argc, char** argv) {
   };
   qtforge::python::PythonConfig config;
   config.executionTimeout = std::chrono::milliseconds(option("limit", 0));
+  config.maxMemoryUsage = static_cast<std::size_t>(option("memory", 0));
   qtforge::python::PythonIntegration::initialize(config).value();
   static std::atomic<std::size_t> taken{0}, longest{0};
   if (options.contains("capture"))

@@ -176,6 +176,14 @@ CASES = {
         "methods": "def on_ping(self, message):\n    for number in range(50_000):\n        qtforge.logger.warning('%d', number)",
         "options": {"drain": 60}, "out": FINE, "err": ["49999"],
         "logged": lambda text: len(re.findall(r": \d+$", text, re.MULTILINE)) == 50_000},
+    "it takes all the memory that Python may have, and keeps it": {
+        "methods": "def on_ping(self, message):\n    self.held = []\n    try:\n        while True:\n"
+                "            self.held.append(bytes(2000))\n    except MemoryError:\n        pass",
+        "options": {"memory": 1 << 26, "drain": 20}, "out": FINE, "err": ["plugin 'hostile' asked for .* a MemoryError was raised"]},
+    "it asks for more memory than that": {
+        "methods": "def on_ping(self, message):\n    bytes(1 << 40)",
+        "options": {"memory": 1 << 26, "drain": 20}, "out": FINE,
+        "err": ["plugin 'hostile' asked for 1 TiB more", "its handler failed .*MemoryError", r"bytes\(1 << 40\)"]},
     "it calls os._exit": {
         "methods": "def on_ping(self, message):\n    import os\n    os._exit(7)", "code": 7, "out": FINE[:3], "err": []},
     "it crashes, as by ctypes": {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <iterator>
 #include <malloc.h>
 #include <string>
 #include <unistd.h>
@@ -21,9 +22,11 @@ namespace qtforge::inline QTFORGE_ABI::python::detail {
 
 /// "12.5 MiB"
 inline std::string shownBytes(double bytes) {
-  const bool few = bytes < 1 << 20;
+  constexpr const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  std::size_t unit = 0;
+  for (; bytes >= 1024 && unit + 1 < std::size(units); ++unit) bytes /= 1024;
   char text[32];
-  std::snprintf(text, sizeof text, few ? "%.0f bytes" : "%.4g MiB", few ? bytes : bytes / (1 << 20));
+  std::snprintf(text, sizeof text, "%.4g %s", bytes, units[unit]);
   return text;
 }
 
