@@ -39,7 +39,8 @@ inline std::shared_ptr<PluginContext> callingPlugin(const Gil&) {
   PyObject* name = globals ? PyDict_GetItemString(globals, "__name__") : nullptr;
   Py_ssize_t size = 0;
   const char* text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : nullptr;
-  if (text) return Interpreter::find()->pluginOfModule({text, static_cast<std::size_t>(size)}, versionOf(globals));
+  const std::string_view module(text ? text : "", static_cast<std::size_t>(size));
+  if (Interpreter::isOfPlugin(module)) return Interpreter::find()->pluginOfModule(module, versionOf(globals));
   PyErr_Clear();
   return nullptr;
 }

@@ -247,12 +247,12 @@ class Interpreter {
     const auto found = plugins_.find(object);
     return found == plugins_.end() ? nullptr : found->second;
   }
+  [[nodiscard]] static bool isOfPlugin(std::string_view module) noexcept { return module.starts_with(modulesOfPlugins); }
   /// The context of the plugin whose modules are called `qtforge_plugins.NAME...`; null for other modules.
   /// @param number  the context's, where it is known: of two versions of a plugin
   [[nodiscard]] std::shared_ptr<PluginContext> pluginOfModule(std::string_view module, std::uint64_t number = 0) const {
-    constexpr std::string_view package = "qtforge_plugins.";
-    if (!module.starts_with(package)) return nullptr;
-    module.remove_prefix(package.size());
+    if (!isOfPlugin(module)) return nullptr;
+    module.remove_prefix(modulesOfPlugins.size());
     module = module.substr(0, module.find('.'));
     if (auto known = findPlugin([&](const PluginContext& context) { return context.number == number; })) return known;
     return findPlugin([&](const PluginContext& context) {
@@ -270,6 +270,8 @@ class Interpreter {
   }
 
  private:
+  static constexpr std::string_view modulesOfPlugins = "qtforge_plugins.";
+
   template <class Wanted>
   std::shared_ptr<PluginContext> findPlugin(Wanted&& wanted) const {
     std::lock_guard lock(mutex_);
