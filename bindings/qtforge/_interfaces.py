@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import inspect
 import types
 import typing
@@ -13,7 +13,7 @@ from qtforge import _qtforge
 
 __all__ = ["check", "make_method", "on_lane"]
 
-_MARK = "_qtforge_on_lane"
+_MARK = "_qtforge_on_lane"  # include/qtforge/python/detail/bridge_interfaces.hpp looks for it too
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -78,13 +78,15 @@ def check(
 
 def guarded(found: int, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a function that calls a method of a plugin in Python while that stays loaded, on its lane where it is marked
-    with `on_lane`."""
-    on_lane_ = bool(getattr(method, _MARK, False))
+    with `on_lane`; after a reload that of the new version. It does not keep `method`."""
 
-    @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _qtforge.plugin_invoke(found, name, method, args, kwargs, on_lane_)
+        return _qtforge.plugin_invoke(found, name, args, kwargs)
 
+    call.__name__, call.__doc__ = name, method.__doc__
+    call.__qualname__ = getattr(method, "__qualname__", name)
+    with contextlib.suppress(TypeError, ValueError):  # not all that is built in says it
+        call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     return call
 
 

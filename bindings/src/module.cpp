@@ -213,10 +213,9 @@ bp::object pluginFound(std::uint64_t found) {
   return call([&, &live = bridgeWithServices()] { return live.pluginFound(found); });
 }
 
-bp::object pluginInvoke(std::uint64_t found, bp::object name, bp::object function, bp::object arguments, bp::object named,
-                        bool onLane) {
+bp::object pluginInvoke(std::uint64_t found, bp::object name, bp::object arguments, bp::object named) {
   const auto invoke = needed(liveBridge(), &python::Bridge::pluginInvoke, "calls of other plugins in Python");
-  return call([&] { return invoke(found, name.ptr(), function.ptr(), arguments.ptr(), named.ptr(), onLane); });
+  return call([&] { return invoke(found, name.ptr(), arguments.ptr(), named.ptr()); });
 }
 
 void offer(bp::object plugin, bp::object name, bp::object object) {
@@ -295,8 +294,7 @@ void defineFunctions() {
   bp::def("plugin_abi_tag", pluginAbiTag, (arg("path")));
   bp::def("plugin_find", pluginFind, (arg("name")));
   bp::def("plugin_found", pluginFound, (arg("found")));
-  bp::def("plugin_invoke", pluginInvoke,
-          (arg("found"), arg("name"), arg("function"), arg("arguments"), arg("named"), arg("on_lane")));
+  bp::def("plugin_invoke", pluginInvoke, (arg("found"), arg("name"), arg("arguments"), arg("named")));
   bp::def("offer", offer, (arg("plugin"), arg("name"), arg("object")));
   bp::def("withdraw", withdraw, (arg("plugin"), arg("name")));
   bp::def("plugin_call", pluginCall, (arg("plugin"), arg("interface"), arg("method"), arg("arguments")));

@@ -109,7 +109,7 @@ class Live(IPlugin):
   }
 
   PluginHandle load() {
-    auto plugin = manager.loadPlugin(folder / "live").value();
+    auto plugin = manager.loadPlugin(folder / "live/").value();  // the path ends as people write it
     plugin->initialize().value();
     plugin->activate().value();
     return plugin;

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import pytest
 import qtforge
@@ -412,6 +413,33 @@ def test_calls_meanwhile_go_to_one_of_the_versions(author, plugin):
         thread.join(LIMIT)
     assert errors == []
     assert len(set(seen)) > 5
+
+
+@pytest.mark.parametrize("mark", ["", "@qtforge.on_lane\n    "])
+def test_a_method_that_is_kept_is_that_of_the_version_that_runs(author, mark):
+    marked = ("def version_of_it(self):", f"{mark}def version_of_it(self):")
+    author.write(1, marked)
+    with qtforge.load(author.folder) as plugin:
+        plugin.initialize()
+        kept = qtforge.find("reloaded").version_of_it
+        old = weakref.ref(sys.modules[plugin.object.__module__])
+        author.write(2, ("def version_of_it(self):", "@qtforge.on_lane\n    def version_of_it(self, *, more=0):"))
+        plugin.reload()
+        assert kept(more=1) == 2
+        gc.collect()
+        assert old() is None
+        author.write(3, ("version_of_it", "another_name"))
+        plugin.reload()
+        with pytest.raises(AttributeError):
+            kept()
+
+
+def test_an_optional_need_in_a_circle_is_none(author, plugin, plugin_folder):
+    user = plugin_folder("user", SOURCE.replace("import helper", ""), dependencies=["reloaded"])
+    with qtforge.load(user):
+        author.manifest(dependencies=[{"name": "user", "optional": True}])
+        plugin.reload()
+        plugin.reload()
 
 
 def test_a_call_in_the_old_version_ends_before_its_state_is_saved(author):

@@ -138,10 +138,10 @@ struct Bridge {
   /// From here on pluginDescription has topic_prefix (str) too. @return int: its number
   PyObject* (*pluginLoadAs)(PyObject* path, PyObject* name, PyObject* topicPrefix, PyObject* configuration);
 
-  /// Calls a method of what was found in Python, on its plugin's lane or on this thread; it stays loaded meanwhile.
+  /// Calls a method of what was found in Python, on its plugin's lane where it is marked for that, else on this thread; it
+  /// stays loaded meanwhile.
   /// @param arguments  tuple  @param named  dict. @return its result; what it raises is raised
-  PyObject* (*pluginInvoke)(std::uint64_t found, PyObject* name, PyObject* function, PyObject* arguments, PyObject* named,
-                            int onLane);
+  PyObject* (*pluginInvoke)(std::uint64_t found, PyObject* name, PyObject* arguments, PyObject* named);
 
   /// Whether the library started this Python and so may change what is global in it: hooks, warnings, the root logger.
   int (*ownsPython)();

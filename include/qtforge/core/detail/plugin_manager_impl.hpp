@@ -70,6 +70,7 @@ inline expected<PluginHandle> PluginManager::load(detail::ManagerCore& core, Fou
                                                   detail::PluginInstance instance) {
   std::error_code failure;
   instance.path = std::filesystem::absolute(path, failure).lexically_normal();
+  if (!instance.path.has_filename()) instance.path = instance.path.parent_path();  // "plugin/"
   const auto& log = detail::pluginLogger();
   for (const auto& warning : found.manifest.warnings) log.warning(warning);
   for (const auto& open : detail::writableByAll(found.manifest))

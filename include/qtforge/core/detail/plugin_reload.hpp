@@ -205,7 +205,7 @@ inline std::set<std::string> ManagerCore::neededBy(const std::string& name) cons
     more = false;
     for (const auto& entry : entries_)
       for (const auto& wanted : entry.dependencies)
-        if (found.contains(wanted.name)) more |= found.insert(entry.name).second;
+        if (!wanted.optional && found.contains(wanted.name)) more |= found.insert(entry.name).second;
   }
   found.erase(name);
   return found;
@@ -220,7 +220,7 @@ inline expected<std::vector<Dependency>> ManagerCore::exchangeNeeds(const Loaded
   if (auto there = checkNeeds(facts.name, facts.dependencies); !there) return there.error();
   const auto users = neededBy(facts.name);
   for (const auto& wanted : facts.dependencies)
-    if (wanted.name == facts.name || users.contains(wanted.name))
+    if (!wanted.optional && (wanted.name == facts.name || users.contains(wanted.name)))
       return Error(Errc::DependencyCycle, "it needs '" + wanted.name + "' now, which needs it");
   for (const auto& other : entries_)
     for (const auto& wanted : other.dependencies)

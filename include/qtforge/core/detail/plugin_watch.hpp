@@ -44,6 +44,7 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
            std::chrono::milliseconds interval) {
     const auto plugin = std::make_shared<Watched>(executor_, name, path, std::move(loader), interval);
     plugin->seen = plugin->read();
+    const Telling telling(*this);
     std::lock_guard lock(mutex_);
     if (ended_) return;
     plugins_[name] = plugin;
@@ -99,6 +100,23 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
   };
   using Plugin = std::shared_ptr<Watched>;
 
+  /// Tells the log at its end what there is to tell; made before the lock is taken, whose holder no sink may wait for.
+  class Telling {
+   public:
+    explicit Telling(PluginWatch& watch) noexcept : watch_(watch) {}
+    Telling(const Telling&) = delete;
+    Telling& operator=(const Telling&) = delete;
+    ~Telling() {
+      std::unique_lock lock(watch_.mutex_);
+      const auto text = std::exchange(watch_.toTell_, {});
+      lock.unlock();
+      if (!text.empty()) pluginLogger().warning(text);
+    }
+
+   private:
+    PluginWatch& watch_;
+  };
+
   // ---- With mutex_ held ----
 
   void begin() {
@@ -146,8 +164,8 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
   /// Where the kernel tells nothing, all is looked at again and again.
   void beginPolling(const Error& why) {
     if (std::exchange(polls_, true)) return;
-    pluginLogger().warning("changes of plugins' files are looked for at each interval of hot reload, since the kernel does not "
-                           "tell them: " + why.message());
+    toTell_ = "changes of plugins' files are looked for at each interval of hot reload, since the kernel does not tell them: " +
+              why.message();
     for (const auto& [name, plugin] : plugins_) poll(plugin);
   }
 
@@ -226,6 +244,7 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
   bool look(const Plugin& plugin) {
     auto now = plugin->read();
     {
+      const Telling telling(*this);
       std::lock_guard lock(mutex_);
       if (plugin->ended) return false;
       const bool same = now.files == plugin->seen.files;
@@ -245,6 +264,7 @@ class PluginWatch : public std::enable_shared_from_this<PluginWatch> {
   FolderEvents events_;
   std::map<std::string, Plugin> plugins_;
   std::deque<Plugin> due_;
+  std::string toTell_;
   bool begun_ = false, polls_ = false, working_ = false, ended_ = false;
 };
 

@@ -135,7 +135,8 @@ inline PyObject* bridgePluginFound(std::uint64_t number) {
 /// What a call on a lane shares with its caller, who may have gone.
 struct CallOfFound {
   SharedRef function, arguments, named, result, exception;
-  Error error;  // where it was stopped
+  Error error;         // where it was stopped
+  bool stale = false;  // it was not called: another version has come in the place of its plugin
 
   void run(const Gil& gil) {
     WatchedCall watched("a method");
@@ -154,9 +155,21 @@ struct CallOfFound {
   }
 };
 
+/// Whether a method is marked with qtforge.on_lane.
+inline bool isForLane(PyObject* method) {
+  constexpr const char* mark = "_qtforge_on_lane";  // bindings/qtforge/_interfaces.py
+  PyObject* function = PyMethod_Check(method) ? PyMethod_GET_FUNCTION(method) : method;
+  if (PyFunction_Check(function)) {
+    PyObject* names = reinterpret_cast<PyFunctionObject*>(function)->func_dict;  // most have none: no lookup that fails
+    return names && PyDict_GetItemString(names, mark) == Py_True;
+  }
+  const Ref marked = Ref::steal(PyObject_GetAttrString(method, mark));
+  PyErr_Clear();
+  return marked.get() == Py_True;
+}
+
 /// Calls a method of what was found in Python, on the lane of its plugin or here. It stays loaded meanwhile.
-inline PyObject* bridgePluginInvoke(std::uint64_t number, PyObject* name, PyObject* function, PyObject* arguments, PyObject* named,
-                                    int onLane) {
+inline PyObject* bridgePluginInvoke(std::uint64_t number, PyObject* name, PyObject* arguments, PyObject* named) {
   const Gil gil{GilHeld()};
   const auto callee = PythonCallees::instance().get(number);
   const auto method = textArgument(name, "method");
@@ -164,33 +177,38 @@ inline PyObject* bridgePluginInvoke(std::uint64_t number, PyObject* name, PyObje
   if (!callee) return raise(Error(Errc::PluginNotFound, "no such plugin"), gil);
   const qtforge::detail::CallSite site{"qtforge", *method};
   const qtforge::detail::Visit visit(callee, site);
-  PythonSide side(callee);
-  if (!visit || !side.context) return raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
-  const auto call = std::make_shared<CallOfFound>();
-  call->function = SharedRef(Ref::borrow(function));
-  if (side.context->calls.paused()) {
-    awaitReplacement(side.context);
-    side = PythonSide(callee);
-    Ref now = Ref::steal(side.context ? PyObject_GetAttr(side.object, name) : nullptr);
-    if (!now) return PyErr_Occurred() ? nullptr : raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
-    call->function = SharedRef(std::move(now));
+  if (!visit) return raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
+  for (;;) {
+    awaitReplacement(PythonSide(callee).context);
+    const PythonSide side(callee);
+    if (!side.context) return raise(qtforge::detail::isUnloaded(callee->label(), *method), gil);
+    const auto call = std::make_shared<CallOfFound>();
+    call->arguments = SharedRef(Ref::borrow(arguments));
+    call->named = SharedRef(Ref::borrow(named));
+    {
+      const OutsideCall inside(side.context.get());
+      const Ref object = Ref::borrow(side.object);
+      Ref function = Ref::steal(PyObject_GetAttr(object.get(), name));
+      if (!function) return nullptr;
+      const bool hop = !side.context->lane->here() && isForLane(function.get());
+      call->function = SharedRef(std::move(function));
+      if (!hop) {
+        const PluginScope scope(side.context.get());
+        call->run(gil);
+        return call->outcome();
+      }
+    }
+    const auto done = side.context->lane->call(
+        [call, context = side.context](const Gil& held) -> expected<void> {
+          const PluginScope scope(context.get());
+          if (context->replaced.load()) call->stale = true;
+          else call->run(held);
+          return {};
+        },
+        methodLimit);
+    if (!done) return raise(done.error().within(callee->label() + ": " + std::string(*method) + "()"), gil);
+    if (!call->stale) return call->outcome();
   }
-  call->arguments = SharedRef(Ref::borrow(arguments));
-  call->named = SharedRef(Ref::borrow(named));
-  if (!onLane || side.context->lane->here()) {
-    const OutsideCall inside(side.context.get());
-    const PluginScope scope(side.context.get());
-    call->run(gil);
-    return call->outcome();
-  }
-  const auto done = side.context->lane->call(
-      [call, context = side.context](const Gil& held) -> expected<void> {
-        const PluginScope scope(context.get());
-        call->run(held);
-        return {};
-      },
-      methodLimit);
-  return done ? call->outcome() : raise(done.error().within(callee->label() + ": " + std::string(*method) + "()"), gil);
 }
 
 /// Calls the method of a C++ plugin with a tuple of arguments.

@@ -49,7 +49,10 @@ struct PluginContext : std::enable_shared_from_this<PluginContext> {
   OutsideCalls calls;
   // Of a version that is loaded beside the one that runs. Both change under the GIL.
   std::atomic<bool> held{false};  // what it subscribes and offers waits for its turn
-  bool replaced = false;          // another version is in its place
+  std::atomic<bool> replaced{false};  // another version is in its place
+  [[nodiscard]] bool isInPlace() const noexcept {
+    return !held.load(std::memory_order_relaxed) && !replaced.load(std::memory_order_relaxed);
+  }
   SharedRef modules;  // a dict: its own, while those in sys.modules are another version's
   std::vector<std::pair<std::string, SharedRef>> heldOffers;
 
@@ -256,7 +259,7 @@ class Interpreter {
     module = module.substr(0, module.find('.'));
     if (auto known = findPlugin([&](const PluginContext& context) { return context.number == number; })) return known;
     return findPlugin([&](const PluginContext& context) {
-      if (context.held.load(std::memory_order_relaxed)) return false;
+      if (!context.isInPlace()) return false;
       auto name = context.name;
       std::replace(name.begin(), name.end(), '.', '_');  // as the package's _plugins.py names it
       return name == module;
@@ -265,7 +268,7 @@ class Interpreter {
   /// The context of the plugin with that name in its manifest; null for others.
   [[nodiscard]] std::shared_ptr<PluginContext> pluginNamed(std::string_view name) const {
     return findPlugin([&](const PluginContext& context) {
-      return context.name == name && !context.held.load(std::memory_order_relaxed);
+      return context.name == name && context.isInPlace();
     });
   }
 

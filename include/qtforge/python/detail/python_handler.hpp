@@ -69,8 +69,8 @@ class HandlerFilter {
 
   [[nodiscard]] bool present() const noexcept { return callable_.get() != nullptr; }
 
-  /// As HandlerTable::accepts.
-  std::int32_t accepts(Arrival& arrival, bool envelope, bool& wanted, qtforge::detail::ErrorSink sink) const {
+  /// As HandlerTable::accepts. @param envelope  is read under the GIL: it changes with the version
+  std::int32_t accepts(Arrival& arrival, const bool& envelope, bool& wanted, qtforge::detail::ErrorSink sink) const {
     wanted = false;
     const Gil gil;
     awaitReplacement(plugin_);

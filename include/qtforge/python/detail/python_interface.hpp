@@ -117,6 +117,7 @@ class PythonImplementation final : public ErasedImplementation {
   // What a call on the lane shares with its caller, which may have gone.
   struct LaneCall {
     SharedRef arguments, result;
+    bool stale = false;  // it was not called: another version has come in the place of its plugin
   };
 
   static expected<std::unique_ptr<PythonImplementation>> make(std::shared_ptr<PluginContext> context, PyObject* object,
@@ -162,10 +163,10 @@ class PythonImplementation final : public ErasedImplementation {
       const auto& bound = self.methods_[index];
       const Ref callable = Ref::borrow(bound.callable.get());
       const bool hop = bound.onLane && !self.context_->lane->here();
+      const auto kept = hop ? self.context_ : nullptr;  // a reload does not wait for who waits for the lane
       const OutsideCall inside(hop ? nullptr : self.context_.get());
       const PluginScope scope(self.context_.get());
-      auto returned = hop ? callOnLane(self.context_, callable, *info, arguments, gil)
-                          : callHere(callable, *info, arguments, gil);
+      auto returned = hop ? callOnLane(self, index, *info, arguments, gil) : callHere(callable, *info, arguments, gil);
       if (!returned) return returned.error();
       ValueFromPython conversion(gil);
       if (result && !conversion.convert(*info->result, returned->get(), result))
@@ -200,10 +201,8 @@ class PythonImplementation final : public ErasedImplementation {
     return returned;
   }
 
-  // What is posted while nothing replaces the plugin runs before that does.
-  static expected<Ref> callOnLane(const std::shared_ptr<PluginContext>& current, const Ref& method, const MethodInfo& info,
+  static expected<Ref> callOnLane(const PythonImplementation& self, std::uint32_t index, const MethodInfo& info,
                                   const void* const* arguments, const Gil& gil) {
-    const auto plugin = current;
     Ref packed = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(info.count)));
     for (std::uint32_t i = 0; packed && i < info.count; ++i) {
       Ref argument = valueToPython(*info.parameters[i].type, arguments[i], gil);
@@ -211,20 +210,28 @@ class PythonImplementation final : public ErasedImplementation {
       PyTuple_SET_ITEM(packed.get(), static_cast<Py_ssize_t>(i), argument.release());
     }
     if (!packed) return takePythonError("arguments", gil);
-    auto shared = std::make_shared<LaneCall>();
-    shared->arguments = SharedRef(std::move(packed));
-    const auto step = [shared, context = plugin, callable = std::make_shared<SharedRef>(Ref::borrow(method.get()))](const Gil& held) -> expected<void> {
-      const PluginScope scope(context.get());
-      WatchedCall watched("a method");
-      Ref returned = Ref::steal(orStay([&] { return PyObject_CallObject(callable->get(), shared->arguments.get()); }));
-      watched.end();
-      if (!returned) return watched.takeError("raised", held);
-      shared->result = SharedRef(std::move(returned));
-      return {};
-    };
-    const auto done = plugin->lane->call(step, methodLimit);
-    if (!done) return done.error();
-    return Ref::borrow(shared->result.get());
+    for (;;) {
+      awaitReplacement(self.context_);
+      const auto plugin = self.context_;
+      auto shared = std::make_shared<LaneCall>();
+      shared->arguments = SharedRef(Ref::borrow(packed.get()));
+      const auto callable = std::make_shared<SharedRef>(Ref::borrow(self.methods_[index].callable.get()));
+      const auto done = plugin->lane->call(
+          [shared, plugin, callable](const Gil& held) -> expected<void> {
+            const PluginScope scope(plugin.get());
+            shared->stale = plugin->replaced.load();
+            if (shared->stale) return {};
+            WatchedCall watched("a method");
+            Ref returned = Ref::steal(orStay([&] { return PyObject_CallObject(callable->get(), shared->arguments.get()); }));
+            watched.end();
+            if (!returned) return watched.takeError("raised", held);
+            shared->result = SharedRef(std::move(returned));
+            return {};
+          },
+          methodLimit);
+      if (!done) return done.error();
+      if (!shared->stale) return Ref::borrow(shared->result.get());
+    }
   }
 
   std::shared_ptr<PluginContext> context_;

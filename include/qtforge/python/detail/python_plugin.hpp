@@ -37,7 +37,7 @@ inline expected<void> tellAuthor(const char* function, const PluginContext& plug
 
 /// Asks qtforge._leaks once more, when all that was posted to the lane before is done, and tells what is held even then.
 inline void tellWhatIsKept(const PluginContext& plugin, SharedRef watch) {
-  plugin.lane->post(qtforge::detail::Task::of([name = plugin.name, replaced = plugin.replaced, watch = std::move(watch)] {
+  plugin.lane->post(qtforge::detail::Task::of([name = plugin.name, replaced = plugin.replaced.load(), watch = std::move(watch)] {
     const Gil gil;
     PyGC_Collect();
     const Ref lines = Ref::steal(PyObject_CallMethod(watch.get(), "report", nullptr));

@@ -162,7 +162,7 @@ class PythonSubscriptions {
       if (const auto done = begin(number, next); !done) Logger(next.name).error(done.error().message());
   }
 
-  /// Waits until what is queued for `plugin` now is handled. Call without the GIL.
+  /// Waits until what is queued for `plugin` now is handled, the GIL released.
   void drain(const PluginContext& plugin, std::chrono::nanoseconds limit) const;
 
  private:
@@ -235,6 +235,7 @@ class PythonSubscriptions {
 };
 
 inline void PythonSubscriptions::drain(const PluginContext& plugin, std::chrono::nanoseconds limit) const {
+  const GilRelease released;
   std::vector<void*> handles;
   {
     std::lock_guard lock(mutex_);
