@@ -15,7 +15,12 @@ pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="built without an e
 def start(scenario, tmp_path, **variables):
     environment = {**os.environ, "QTFORGE_TEST_FILE": str(tmp_path / "notes.txt"), **variables}
     return subprocess.Popen(
-        [PROGRAM, "exits", scenario], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [PROGRAM, "exits", scenario],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
