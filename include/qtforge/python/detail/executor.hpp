@@ -75,14 +75,14 @@ struct ExecutorFunctions {
   }
 
   static std::int32_t callNamed(void* executor, Text name, const Call* call, Sink sink) {
-    return plainly(sink, call->gilHeld, [&](const Gil& gil) {
+    return plainly(sink, call->gilHeld, [&](const Gil& gil) __attribute__((always_inline)) {
       const Ref function = lookUp(executor, name, gil);
       return function ? Invocation(function.get(), name, *call, sink, gil).run() : refuse(sink, notFound(name));
     });
   }
 
   static std::int32_t callFound(void* function, const Call* call, Sink sink) {
-    return plainly(sink, call->gilHeld, [&](const Gil& gil) {
+    return plainly(sink, call->gilHeld, [&](const Gil& gil) __attribute__((always_inline)) {
       const auto& held = *static_cast<Held*>(function);
       return Invocation(held.object.get(), held.name, *call, sink, gil).run();
     });
