@@ -2,6 +2,7 @@
 // qtforge/python/detail/bridge_services.hpp: objects that Python plugins offer to others.
 
 #include <qtforge/core/detail/plugin_services.hpp>
+#include <qtforge/core/version.hpp>
 #include <qtforge/python/detail/bridge_bus.hpp>
 #include <qtforge/python/detail/python_interface.hpp>
 
