@@ -197,7 +197,7 @@ int limitAboutToPass() {
   MessageBus::instance().publish("py_limits.run", "loop");
   for (int i = 0; i < 3; ++i)
     std::thread([] {
-      static const std::string loop = "import time\nend = time.monotonic() + 0.05\nwhile time.monotonic() < end: pass\n";
+      static constexpr const char* loop = "import time\nend = time.monotonic() + 0.05\nwhile time.monotonic() < end: pass\n";
       for (python::PythonExecutor executor;;) (void)executor.execute(loop);
     }).detach();
   std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(std::getenv("QTFORGE_TEST_DELAY"))));

@@ -59,7 +59,7 @@ print(len(bytes({LIMIT // 4})))
     usage, refused, again = sorted(ran.stdout.splitlines(), key=lambda line: line[0], reverse=True)
     assert refused.startswith("refused at ")
     assert again == str(LIMIT // 4)
-    assert 4 * MIB < int(usage.split()[1]) < LIMIT
+    assert 2 * MIB < int(usage.split()[1]) < LIMIT
     assert ran.stderr.count("a MemoryError was raised") == 1
 
 
@@ -187,7 +187,7 @@ def test_python_starts_with_the_least_limit(config_host):
 
 
 def test_a_python_that_runs_already_is_not_limited(config_host):
-    ran = config_host(limited(running=True, code=f"block = bytes({LIMIT})"))
+    ran = config_host(limited(running=True, code=f"block = bytes({LIMIT})"), sanitizers="detect_leaks=0")  # its Python ends so
     assert "maxMemoryUsage are not applied" in ran.stderr
 
 
