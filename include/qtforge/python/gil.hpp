@@ -3,6 +3,7 @@
 
 #include <Python.h>
 
+#include <qtforge/python/detail/memory_reserve.hpp>
 #include <qtforge/utils/config.hpp>
 
 #include <cxxabi.h>
@@ -31,6 +32,15 @@ inline PyThreadState*& lastingState() noexcept {
   return state;
 }
 
+/// PyGILState_Ensure, which ends the process if there is no memory for the state of a thread that has none.
+inline PyGILState_STATE ensureGil() {
+  const auto ensure = [] { return orStay([] { return PyGILState_Ensure(); }); };
+  if (lastingState() || PyGILState_GetThisThreadState()) [[likely]]
+    return ensure();
+  const MemoryReserve reserve;
+  return ensure();
+}
+
 }  // namespace detail
 
 /// Whether the calling thread holds the GIL; cheaper than taking it once more.
@@ -53,7 +63,7 @@ struct GilHeld {};
 class Gil {
  public:
   [[gnu::always_inline]] Gil() noexcept : taken_(!holdsGil()) {
-    if (taken_) state_ = orStay([] { return PyGILState_Ensure(); });
+    if (taken_) state_ = detail::ensureGil();
   }
   explicit Gil(GilHeld) noexcept : taken_(false) {}
   Gil(const Gil&) = delete;
@@ -73,7 +83,7 @@ namespace detail {
 /// GIL would cost 20 times as much.
 class LastingThread {
  public:
-  LastingThread() : state_(orStay([] { return PyGILState_Ensure(); })) { lastingState() = PyEval_SaveThread(); }
+  LastingThread() : state_(ensureGil()) { lastingState() = PyEval_SaveThread(); }
   LastingThread(const LastingThread&) = delete;
   LastingThread& operator=(const LastingThread&) = delete;
   ~LastingThread() {
