@@ -97,6 +97,10 @@ def test_threads_of_plugins_are_waited_for(tmp_path):
     assert sorted(notes(tmp_path)) == ["cleaned", "deactivated", "thread ended"]
 
 
+@pytest.mark.skipif(
+    os.environ.get("QTFORGE_SANITIZER") == "thread",
+    reason="Boost.Python's globals let None go at the exit, without the GIL that threads of the host still take",
+)
 @pytest.mark.parametrize("delay", range(40, 65, 4))
 def test_calls_that_are_about_to_be_stopped_do_not_hold_the_end_up(delay, tmp_path):
     # Frames of threads that stay in the middle of a call hold objects where a leak check does not look.
