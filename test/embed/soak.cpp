@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <fstream>
 #include <iostream>
+#include <malloc.h>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -29,13 +30,19 @@ std::int64_t residentKib() {
   return resident * (::sysconf(_SC_PAGESIZE) / 1024);
 }
 
+// What malloc has given away. Unlike what is resident it does not depend on how long a queue once was.
+std::int64_t allocatedKib() {
+  const auto heap = ::mallinfo2();
+  return static_cast<std::int64_t>((heap.uordblks + heap.hblkhd) / 1024);
+}
+
 /// What this process holds.
 class Held {
  public:
   Held() { python_.execute("import gc\ndef count():\n    gc.collect()\n    return len(gc.get_objects())").value(); }
   boost::json::object now() {
     const auto objects = python_.callFunction<std::int64_t>("count").value();
-    return {{"kib", residentKib()}, {"objects", objects}};
+    return {{"resident", residentKib()}, {"allocated", allocatedKib()}, {"objects", objects}};
   }
 
  private:

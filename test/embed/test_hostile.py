@@ -55,6 +55,7 @@ def fine_but(**others):
 
 STEPS = "load|initialize|activate|drain|deactivate|unload"
 STOPPED = [r"stopped after [\d.]+ s, its limit \(executionTimeout\) is 0.3 s", "ExecutionTimeout"]
+STUCK = r"unload: plugin 'hostile': unload: .*subscription \"hostile.ping\" of hostile"
 WORK = "def work():\n    while True:\n        pass\n"
 
 
@@ -142,13 +143,13 @@ CASES = {
     "it does, and catches BaseException": {
         "head": WORK, "methods": "def on_ping(self, message):\n    while True:\n        try:\n            work()\n"
                 "        except BaseException:\n            pass",
-        "options": {"limit": 300}, "out": [*FINE[:3], "drain: .*", "deactivate: .*"], "err": [r"\A(?!(?s:.*)holds the GIL)"]},
+        "options": {"limit": 300}, "out": [*FINE[:3], "drain: .*", "deactivate: .*", STUCK], "err": [r"\A(?!(?s:.*)holds the GIL)"]},
     "it sleeps, under executionTimeout": {
         "methods": "def on_ping(self, message):\n    import time\n    time.sleep(1)\n    time.sleep(60)",
         "options": {"limit": 300, "drain": 20}, "out": FINE, "err": [*STOPPED, r"time\.sleep\(1\)|time\.sleep\(60\)"]},
     "it waits for a lock that nobody releases": {
         "methods": "def on_ping(self, message):\n    import threading\n    lock = threading.Lock()\n    lock.acquire()\n    lock.acquire()",
-        "options": {"limit": 300}, "out": [*FINE[:3], "drain: (?!fine).*", "deactivate: .*did not answer within 2000 ms.*"],
+        "options": {"limit": 300}, "out": [*FINE[:3], "drain: (?!fine).*", "deactivate: .*did not answer within 2000 ms.*", STUCK],
         "err": [r"plugin 'hostile': a handler has been running for .*on lane \"plugin hostile\"", "lock.acquire", "did not end in time"]},
     "it makes a long call into C that keeps the GIL": {
         "methods": "def on_ping(self, message):\n    import itertools\n    sum(itertools.repeat(0, 150_000_000))\n    work()",

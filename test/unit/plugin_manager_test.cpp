@@ -577,6 +577,34 @@ BOOST_AUTO_TEST_CASE(a_plugin_that_is_stuck_is_left_behind_and_the_others_end) {
   Runtime::instance().setShutdownTimeout(std::chrono::seconds(5));
 }
 
+// Whose handler or timer runs, which a library that goes would pull away.
+BOOST_AUTO_TEST_CASE(a_plugin_whose_code_runs_stays_until_that_has_ended) {
+  for (const std::string what : {"handler", "timer"}) {
+    std::atomic<bool> done{false};
+    PluginManager manager;
+    manager.setHookLimit(std::chrono::milliseconds(300));
+    const auto plugin = manager.loadPlugin(test::fixture("busy")).value();
+    BOOST_REQUIRE(plugin->initialize());
+    const Events events;
+    MessageBus::instance().publish("busy." + what, reinterpret_cast<std::uint64_t>(&done)).value();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // it begins
+    for (int again = 0; again < 2; ++again) {
+      const auto unloaded = manager.unloadPlugin("Busy");
+      BOOST_REQUIRE(!unloaded);
+      BOOST_TEST((unloaded.error() == Errc::TimedOut));
+      BOOST_TEST(contains(unloaded.error().message(), "plugin 'Busy': unload: what it was called for has not ended: "));
+      BOOST_TEST(contains(unloaded.error().message(), what == "timer" ? "a timer of Busy" : "subscription \"busy.handler\" of Busy"));
+      BOOST_TEST((plugin->state() == PluginState::Error));
+      BOOST_TEST((manager.find("Busy").value() == plugin));
+    }
+    done = true;
+    BOOST_TEST(manager.unloadPlugin("Busy").has_value());
+    BOOST_TEST((plugin->state() == PluginState::Unloaded));
+    const std::string cleaned = what == "timer" ? "Busy.cleaned " : "Busy.error ";  // cleanup ends what is subscribed
+    BOOST_TEST(events.all() == cleaned + "Busy.error Busy.error Busy.unloaded");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_manager_can_be_destroyed_inside_a_handler) {
   const test::Folder folder;
   std::unique_ptr<PluginManager> manager = std::make_unique<PluginManager>();

@@ -81,7 +81,7 @@ class Subscription {
   void unsubscribe() noexcept {
     if (!handle_) return;
     void* handle = std::exchange(handle_, nullptr);
-    table_->unsubscribe(handle, nullptr);
+    table_->unsubscribe(handle, nullptr, INT64_MAX);
     table_->releaseSubscription(handle);
   }
 

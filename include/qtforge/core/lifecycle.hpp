@@ -140,6 +140,15 @@ class Lifecycle {
     word_.store(pack(now), std::memory_order_release);
   }
 
+  /// In Unload: it cannot go. Lets the machine go, in Error.
+  void stay() noexcept {
+    auto now = unpack(word_.load(std::memory_order_relaxed));
+    now.state = PluginState::Error;
+    now.step = LifecycleStep::None;
+    now.over = false;
+    word_.store(pack(now), std::memory_order_release);
+  }
+
   /// Lets the machine go.
   void finish() noexcept {
     auto now = unpack(word_.load(std::memory_order_relaxed));

@@ -136,7 +136,7 @@ class LoadedPlugin : public detail::Callee {
   expected<void> run(LifecycleStep step);
   expected<void> begin(LifecycleStep step);
   expected<void> runHooks(LifecycleStep step);
-  void endStep();
+  void endStep(void (Lifecycle::*end)() noexcept = &Lifecycle::finish);
   void waitReloaded();
   expected<void> callHook(LifecycleHook hook);
   expected<void> callHook(LifecycleHook hook, IPlugin& plugin) const;
@@ -148,7 +148,8 @@ class LoadedPlugin : public detail::Callee {
   expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted) override;
   void showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) override;
   void abandon();
-  void destroy();
+  expected<void> destroy(std::chrono::milliseconds limit);
+  [[nodiscard]] std::chrono::milliseconds patienceAfter(const Error& first) const;
   void tell(const Event& event) const;
 
   [[nodiscard]] const detail::PluginFacts& facts() const noexcept { return *facts_.load(std::memory_order_acquire); }

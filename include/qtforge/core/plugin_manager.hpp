@@ -224,9 +224,12 @@ class PluginManager {
   ///   - Errc::PluginNotFound
   ///   - Errc::PluginInUse        others need it: they are named. For Cascade: one that is being loaded now
   ///   - Errc::IllegalTransition  a step of it (or of one that needs it) runs, maybe further out on this thread
-  ///   - Errc::TimedOut           calls or guards did not end in time: they are named, and the plugin stays as it was
+  ///   - Errc::TimedOut           calls or guards did not end in time: they are named, and the plugin stays as it was. Or its
+  ///                              hooks have run, and a handler or timer of it runs for longer than setHookLimit allows: it
+  ///                              is named, and the plugin stays in Error, to be unloaded when that has ended
   ///   - Errc::WouldDeadlock      this thread is inside a method of it
-  /// @par Blocking  for calls of its interfaces, its hooks, and calls of its handlers and timers on other threads.
+  /// @par Blocking  for calls of its interfaces, its hooks, and calls of its handlers and timers on other threads. What a C++
+  /// plugin waits for in its own `cleanup` and destructor, as its IPlugin::every and runInThread do, has no limit.
   expected<void> unloadPlugin(std::string_view name, Unload others = Unload::Refuse) {
     if (others == Unload::Cascade)
       for (const auto& dependent : core_->dependents(name))

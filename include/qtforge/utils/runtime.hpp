@@ -83,15 +83,16 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
     wait();
   }
 
-  /// No call begins any more; waits for one on another thread.
-  void stop() {
+  /// No call begins any more; waits for one on another thread. False if that still runs at the deadline.
+  bool stop(Deadline deadline = Deadline::max()) {
     std::unique_lock lock(mutex_);
     stopped_ = true;
     timer_.cancel();
-    if (caller_ == std::this_thread::get_id()) return;  // call() destroys the tick when it is over
-    idle_.wait(lock, [&] { return caller_ == std::thread::id(); });
+    if (caller_ == std::this_thread::get_id()) return true;  // call() destroys the tick when it is over
+    if (!idle_.wait_until(lock, deadline, [&] { return caller_ == std::thread::id(); })) return false;
     lock.unlock();
     destroyTick();
+    return true;
   }
 
   void* const client;
@@ -211,18 +212,18 @@ class Runtime {
     if (stopped) stopped.mapped()->stop();
   }
 
-  /// For the library's own use: ends what a plugin left running.
-  void stopTimersOf(const void* client) {
-    std::vector<std::shared_ptr<detail::TimerCore>> ended;
-    {
+  /// For the library's own use: ends what a plugin left running. False if some of it still runs at the deadline.
+  bool stopTimersOf(const void* client, detail::Deadline deadline) {
+    bool ended = true;
+    for (const auto& [number, timer] : timersOf(client)) {
+      if (!timer->stop(deadline)) {
+        ended = false;
+        continue;
+      }
       std::lock_guard lock(mutex_);
-      std::erase_if(timers_, [&](const auto& timer) {
-        if (timer.second->client != client) return false;
-        ended.push_back(timer.second);
-        return true;
-      });
+      timers_.erase(number);
     }
-    for (const auto& timer : ended) timer->stop();
+    return ended;
   }
 
   /// For the library's own use: stops the threads; false if some would not stop until the deadline.
@@ -238,6 +239,16 @@ class Runtime {
   }
 
  private:
+  using Timers = std::map<std::uintptr_t, std::shared_ptr<detail::TimerCore>>;
+
+  Timers timersOf(const void* client) {
+    Timers found;
+    std::lock_guard lock(mutex_);
+    for (const auto& timer : timers_)
+      if (timer.second->client == client) found.insert(timer);
+    return found;
+  }
+
   void start() {
     if (running_.load(std::memory_order_acquire)) [[likely]]
       return;
@@ -259,7 +270,7 @@ class Runtime {
   std::atomic<bool> running_{false};
   std::mutex mutex_;  // guards all below
   detail::BoundedThreads threads_;
-  std::map<std::uintptr_t, std::shared_ptr<detail::TimerCore>> timers_;  // by number: an address may come again
+  Timers timers_;  // by number: an address may come again
   std::uintptr_t lastTimer_ = 0;
   std::size_t count_ = defaultThreads();
   bool started_ = false;

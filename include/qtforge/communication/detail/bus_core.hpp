@@ -22,6 +22,8 @@ namespace qtforge::inline QTFORGE_ABI::detail {
 /// Shared by the MessageBus, its publishers and its subscriptions' handles; closed when the first goes.
 class BusCore final : public BusReports, public std::enable_shared_from_this<BusCore> {
  public:
+  using Time = std::chrono::steady_clock::time_point;
+
   /// @param executor  where handlers without one run; owned
   /// @param log       takes level and text
   BusCore(ExecutorRef executor, std::function<void(std::int32_t, const std::string&)> log)
@@ -90,9 +92,10 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     return subscription;
   }
 
-  void unsubscribe(SubscriptionCore& subscription, const Yield* yield) {
+  /// @return false if its handler still runs at the deadline
+  bool unsubscribe(SubscriptionCore& subscription, const Yield* yield, Time deadline = Time::max()) {
     const bool first = removeFromIndex(subscription);
-    subscription.close(ThreadRecords::mine(), yield);
+    const bool ended = subscription.close(ThreadRecords::mine(), yield, deadline);
     if (first) {
       SubscriptionCounters c{};
       subscription.counters(c);
@@ -101,19 +104,20 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       ThreadRecords::instance().retire(&subscription, [](void* s) { static_cast<SubscriptionCore*>(s)->release(); });
     }
     ThreadRecords::instance().reclaim();
+    return ended;
   }
 
-  /// Ends all that `client` subscribed and asked for.
-  void unsubscribeAll(const Client& client, const Yield* yield) {
+  /// Ends all that `client` subscribed and asked for. @return what still runs at the deadline, as do the next
+  std::vector<std::string> unsubscribeAll(const Client& client, Time deadline) {
     const Error ended(Errc::ShuttingDown, std::string(client.name()) + " has ended");
     requests_.failAll(&client, ended);
     operations_.endAll(&client, ended);
-    unsubscribeEach([&](const SubscriptionCore& s) { return &s.client() == &client; }, yield);
+    return unsubscribeEach([&](const SubscriptionCore& s) { return &s.client() == &client; }, deadline);
   }
 
   /// Ends the subscriptions that the client made while it was initialized.
-  void unsubscribeInitialized(const Client& client) {
-    unsubscribeEach([&](const SubscriptionCore& s) { return &s.client() == &client && s.ofInitialized; }, nullptr);
+  std::vector<std::string> unsubscribeInitialized(const Client& client, Time deadline) {
+    return unsubscribeEach([&](const SubscriptionCore& s) { return &s.client() == &client && s.ofInitialized; }, deadline);
   }
 
   /// Ends all subscriptions and refuses what comes.
@@ -123,7 +127,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       state_.fetch_or(isClosed, std::memory_order_seq_cst);
     }
     endRequests();
-    unsubscribeEach([](const SubscriptionCore&) { return true; }, nullptr);
+    unsubscribeEach([](const SubscriptionCore&) { return true; }, Time::max());
   }
 
   /// Refuses what comes, without waiting for what runs: for the end of the process.
@@ -200,24 +204,31 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   void overflow(const SubscriptionCore& subscription) override;
   void unanswered(const SubscriptionCore& subscription, const Message& request) override;
 
-  /// Calls `f` for a retained pointer to each subscription that `wanted` accepts; the caller releases them.
+  /// Ends what `wanted` accepts, with what was ended before and still ran then.
   template <class Wanted>
-  void unsubscribeEach(Wanted&& wanted, const Yield* yield) {
-    for (auto* subscription : list(wanted)) {
-      unsubscribe(*subscription, yield);
+  std::vector<std::string> unsubscribeEach(Wanted&& wanted, Time deadline) {
+    std::vector<std::string> running;
+    auto ending = list(wanted);
+    addThose(unended_, wanted, ending);
+    for (auto* subscription : ending) {
+      if (!unsubscribe(*subscription, nullptr, deadline)) {
+        running.push_back(subscription->describe());
+        std::lock_guard lock(mutex_);
+        if (unended_.insert(subscription).second) subscription->retain();
+      } else {
+        std::lock_guard lock(mutex_);
+        if (unended_.erase(subscription) > 0) subscription->release();  // not the last
+      }
       subscription->release();
     }
+    return running;
   }
 
+  /// Retained pointers to the subscriptions that `wanted` accepts; the caller releases them.
   template <class Wanted>
   [[nodiscard]] std::vector<SubscriptionCore*> list(Wanted&& wanted) const {
-    std::lock_guard lock(mutex_);
     std::vector<SubscriptionCore*> found;
-    for (auto* subscription : subscriptions_) {
-      if (!wanted(*subscription)) continue;
-      subscription->retain();
-      found.push_back(subscription);
-    }
+    addThose(subscriptions_, wanted, found);
     return found;
   }
 
@@ -227,6 +238,16 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   }
 
  private:
+  template <class Wanted>
+  void addThose(const std::unordered_set<SubscriptionCore*>& known, Wanted&& wanted, std::vector<SubscriptionCore*>& to) const {
+    std::lock_guard lock(mutex_);
+    for (auto* subscription : known) {
+      if (!wanted(*subscription)) continue;
+      subscription->retain();
+      to.push_back(subscription);
+    }
+  }
+
   // Ends handler and executor of a subscription that is not made.
   struct Rejected {
     explicit Rejected(const SubscribeArgs& a) : args(&a) {}
@@ -376,6 +397,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   TopicIndex index_;
   SubscriberList taps_;
   std::unordered_set<SubscriptionCore*> subscriptions_;
+  std::unordered_set<SubscriptionCore*> unended_;  // gone from the index, but their handlers still ran; each retained
   std::vector<Client*> clients_;
   std::map<std::string, std::weak_ptr<Group>, std::less<>> groups_;
 };

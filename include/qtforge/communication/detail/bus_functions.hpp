@@ -77,10 +77,10 @@ struct BusFunctions {
     return made;
   }
 
-  static void unsubscribe(void* subscription, const Yield* yield) {
-    if (forked()) return;
+  static bool unsubscribe(void* subscription, const Yield* yield, std::int64_t nanoseconds) {
+    if (forked()) return true;
     auto* handle = static_cast<SubscriptionHandle*>(subscription);
-    handle->bus->unsubscribe(*handle->core, yield);
+    return handle->bus->unsubscribe(*handle->core, yield, deadlineAfter(std::chrono::nanoseconds(nanoseconds)));
   }
   static void releaseSubscription(void* subscription) {
     if (forked()) return;

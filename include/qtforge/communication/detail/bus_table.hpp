@@ -185,8 +185,9 @@ struct BusTable {
   void (*retainPublisher)(void* publisher);
   void (*releasePublisher)(void* publisher);
   void* (*subscribe)(void* core, void* client, const SubscribeArgs* args, ErrorSink sink);
-  void (*unsubscribe)(void* subscription, const Yield* yield);  // ends it; the handle stays valid
-  void (*releaseSubscription)(void* subscription);              // gives the handle back
+  /// Ends it; the handle stays valid. Waits for its handler that long, INT64_MAX: without limit. @return whether it ended
+  bool (*unsubscribe)(void* subscription, const Yield* yield, std::int64_t nanoseconds);
+  void (*releaseSubscription)(void* subscription);  // gives the handle back
   void (*counters)(void* subscription, SubscriptionCounters* out);
   std::int32_t (*drain)(void* core, std::int64_t nanoseconds, const Yield* yield, ErrorSink sink);
   void (*stats)(void* core, boost::json::value* out);

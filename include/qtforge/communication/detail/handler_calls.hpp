@@ -4,6 +4,7 @@
 #include <qtforge/communication/detail/bus_table.hpp>
 #include <qtforge/communication/detail/thread_record.hpp>
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -142,10 +143,11 @@ class HandlerCalls {
   }
 
   /// After close(): destroys the handler, or leaves that to the last call. Waits for one on another thread, except in a
-  /// cycle of such waits.
-  void end(ThreadRecord& record, const Yield* yield) {
-    if (tryDestroy()) return;
+  /// cycle of such waits. @return whether none that it waits for runs any more; if not, it may be called again
+  bool end(ThreadRecord& record, const Yield* yield, std::chrono::steady_clock::time_point deadline) {
+    if (tryDestroy()) return true;
     const Yielding yielding(yield);
+    bool late = false;
     {
       std::unique_lock lock(ThreadRecords::instance().waitMutex());
       HandlerCalls* const outer = std::exchange(record.waitingFor, this);
@@ -154,11 +156,12 @@ class HandlerCalls {
         if (destroying_) return record.destroying == 0;  // destructors that end each other's subscriptions do not wait
         return calledElsewhere(record) && !waitsInCycle(record);
       };
-      while (busy()) ended().wait(lock);
+      while (busy() && !late) late = ended().wait_until(lock, deadline) == std::cv_status::timeout && busy();
       record.waitingFor = outer;
     }
     ended().notify_all();  // a wait for this thread may no longer be part of a cycle
     tryDestroy();
+    return !late;
   }
 
  private:

@@ -52,15 +52,17 @@ class ProcessRoot : public Root {
     return clients_.back().client.get();
   }
 
-  /// Ends what it subscribed while it was initialized; waits for running calls.
-  void endInitialized(Client& client) {
+  /// Ends what it subscribed while it was initialized; waits for running calls. @return nothing, or Errc::TimedOut if some
+  /// run on at the deadline, as the next
+  expected<void> endInitialized(Client& client, Deadline deadline) {
     client.initialized.store(false, std::memory_order_relaxed);
-    bus_->unsubscribeInitialized(client);
+    return allEnded(bus_->unsubscribeInitialized(client, deadline));
   }
-  /// Ends what it subscribed and its timers; waits for running calls.
-  void closeClient(Client* closing) {
-    bus_->unsubscribeAll(*closing, nullptr);
-    runtime_.stopTimersOf(closing);
+  /// Ends what it subscribed and its timers; waits for running calls. Where some run on, it may be called again.
+  expected<void> closeClient(Client* closing, Deadline deadline) {
+    auto running = bus_->unsubscribeAll(*closing, deadline);
+    if (!runtime_.stopTimersOf(closing, deadline)) running.push_back("a timer of " + std::string(closing->name()));
+    if (auto ended = allEnded(running); !ended) return ended;
     // Publishers may still be about to use an executor that is the client's code: without them its library can go at
     // once. Else it stays mapped, by its lease, until they are done.
     ThreadRecords::instance().synchronize(ThreadRecords::mine(),
@@ -68,6 +70,7 @@ class ProcessRoot : public Root {
     std::lock_guard lock(clientsMutex_);
     for (auto& known : clients_)
       if (known.client.get() == closing) known.open = false;
+    return {};
   }
 
   std::atomic<const PythonTable*> pythonTable{nullptr};
@@ -82,6 +85,13 @@ class ProcessRoot : public Root {
     std::unique_ptr<Client> client;
     bool open;
   };
+
+  static expected<void> allEnded(const std::vector<std::string>& running) {
+    if (running.empty()) return {};
+    std::string names;
+    for (const auto& name : running) names += (names.empty() ? "" : ", ") + name;
+    return Error(Errc::TimedOut, "what it was called for has not ended: " + names);
+  }
 
   static void logBus(std::int32_t level, const std::string& text) {
     logTable.write(nullptr, level, std::string_view("qtforge.bus"), std::string_view(text), {}, 0);
@@ -144,8 +154,10 @@ inline ProcessRoot& processRoot() noexcept { return ProcessRoot::current(); }
 inline Client* openClient(std::string_view name) { return processRoot().openClient(name); }
 /// What the client subscribes from here on ends with endInitialized().
 inline void beginInitialized(Client& client) noexcept { client.initialized.store(true, std::memory_order_relaxed); }
-inline void endInitialized(Client& client) { processRoot().endInitialized(client); }
-inline void closeClient(Client* client) { processRoot().closeClient(client); }
+inline expected<void> endInitialized(Client& client, Deadline deadline) {
+  return processRoot().endInitialized(client, deadline);
+}
+inline expected<void> closeClient(Client* client, Deadline deadline) { return processRoot().closeClient(client, deadline); }
 
 /// Publishes below `qtforge.`, in the library's name.
 inline void publishInternal(std::string_view topic, boost::json::value payload) {

@@ -200,11 +200,12 @@ class SubscriptionCore : private Deferred {
   }
 
   /// No new call begins; waits for one on another thread, except in a cycle of such waits. See Subscription.
-  void close(ThreadRecord& record, const Yield* yield) {
+  /// @return false if that one still runs at the deadline: to be called again
+  bool close(ThreadRecord& record, const Yield* yield, std::chrono::steady_clock::time_point deadline) {
     calls_.close();
     for (const auto& message : mailbox_.close()) drop(message);
     while (executorUses_.load(std::memory_order_seq_cst) > 0) std::this_thread::yield();  // each as short as a post
-    calls_.end(record, yield);
+    return calls_.end(record, yield, deadline);
   }
 
   void counters(SubscriptionCounters& out) const {

@@ -95,11 +95,13 @@ inline bool LoadedPlugin::fail(const Error& reason) {
   return true;
 }
 
-/// The hooks of a step that was begun, then the step's end. The first failure is returned, but cleaning goes on.
+/// The hooks of a step that was begun, then the step's end. The first failure is returned, but cleaning goes on. A plugin
+/// whose code still runs does not go: then that is the failure, and the state is Error.
 inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
   constexpr const char* names[] = {"initialized", "activated", "deactivated", "cleaned"};
   std::vector<Event> events;
   Error first;
+  auto end = &Lifecycle::finish;
   {
     const detail::HookScope inside(*this);
     while (const auto hook = lifecycle_.next()) {
@@ -114,21 +116,26 @@ inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
     }
     if (step == LifecycleStep::Unload) {
       doing_.store("destructor");
-      destroy();
-      events.push_back({"unloaded", {}});
+      if (auto gone = destroy(patienceAfter(first)); gone) {
+        events.push_back({"unloaded", {}});
+      } else {
+        first = gone.error().within(label_ + ": unload");
+        events.push_back({"error", first});
+        end = &Lifecycle::stay;
+      }
     }
     doing_.store("");
   }
-  endStep();
+  endStep(end);
   for (const auto& event : events) tell(event);
   if (first.code() != Errc::Ok) return first;
   return {};
 }
 
-inline void LoadedPlugin::endStep() {
+inline void LoadedPlugin::endStep(void (Lifecycle::*end)() noexcept) {
   {
     std::lock_guard lock(idleMutex_);
-    lifecycle_.finish();
+    (lifecycle_.*end)();
   }
   idle_.notify_all();
 }
@@ -182,8 +189,19 @@ inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
   doing_.store(toString(hook).data());
   if (hook == LifecycleHook::Initialize) detail::beginInitialized(*client_);
   auto done = callHook(hook, *body()->plugin);
-  if (hook == LifecycleHook::Cleanup) detail::endInitialized(*client_);
+  if (hook != LifecycleHook::Cleanup) return done;
+  const auto patience = patienceAfter(done ? Error() : done.error());
+  auto ended = detail::endInitialized(*client_, std::chrono::steady_clock::now() + patience);
+  if (ended) return done;
+  ended = ended.error().within(label_ + ": cleanup");
+  if (done) return ended;
+  detail::pluginLogger().error(ended.error().message());
   return done;
+}
+
+/// How long its handlers may take to end: no longer once more, if what came before took all of its time.
+inline std::chrono::milliseconds LoadedPlugin::patienceAfter(const Error& first) const {
+  return first == Errc::TimedOut ? std::min(origin_.hookLimit, std::chrono::milliseconds(500)) : origin_.hookLimit;
 }
 
 /// Of its plugin, or of one that is to be in that one's place.
@@ -209,18 +227,14 @@ inline Error LoadedPlugin::failure(std::string text, const Error& error) const {
 }
 
 /// Ends an Unload that was begun, before any hook: the plugin stays as it was.
-inline void LoadedPlugin::abandon() {
-  {
-    std::lock_guard lock(idleMutex_);
-    lifecycle_.abandon();
-  }
-  idle_.notify_all();
-}
+inline void LoadedPlugin::abandon() { endStep(&Lifecycle::abandon); }
 
 /// Ends what the plugin subscribed and started, then the plugin itself. Its code may still publish and log in the end.
-inline void LoadedPlugin::destroy() {
-  detail::closeClient(client_);
+/// @return nothing, or Errc::TimedOut, and the plugin is there: its code runs, and nobody can make it go
+inline expected<void> LoadedPlugin::destroy(std::chrono::milliseconds limit) {
+  if (auto ended = detail::closeClient(client_, std::chrono::steady_clock::now() + limit); !ended) return ended;
   body()->end();
+  return {};
 }
 
 inline void LoadedPlugin::tell(const Event& event) const {

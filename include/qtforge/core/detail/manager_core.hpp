@@ -318,7 +318,10 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     if (done) done = commit(reserved, plugin);
     if (!done) {
       plugin->client_->setBacklog(nullptr);
-      plugin->destroy();
+      if (auto gone = plugin->destroy(plugin->patienceAfter(done.error())); !gone) {
+        pluginLogger().error(plugin->label() + ": it is not loaded, and its code is left running: " + gone.error().message());
+        leaveBehind(plugin);
+      }
       release(reserved);
       return done.error();
     }
@@ -445,6 +448,8 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
   [[nodiscard]] std::vector<CalleeRef> calleesOf(LoadedPlugin& plugin) const;
   expected<void> waitForCallers(LoadedPlugin& plugin) const;
   static std::string describe(const LoadedPlugin& plugin);
+  static void leaveBehind(const Plugin& plugin);
+  void setStage(const Plugin& plugin, Stage stage);
   static bool end(const Plugin& plugin, Deadline patience, Deadline last, Ending ending);
 
   ServiceRegistry services_;

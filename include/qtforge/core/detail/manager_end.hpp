@@ -28,15 +28,32 @@ inline expected<void> ManagerCore::unload(std::string_view name) {
   }
   if (auto left = waitForCallers(*plugin); !left) {
     plugin->abandon();
-    std::lock_guard lock(mutex_);
-    for (auto& entry : entries_)
-      if (entry.plugin == plugin) entry.stage = Stage::Ready;
+    setStage(plugin, Stage::Ready);
     return left;
   }
   endWatch(plugin->manifest().name);
-  (void)plugin->runHooks(LifecycleStep::Unload);  // told and logged; it goes all the same
+  // What hooks fail with is told and logged; it goes all the same, unless its code runs.
+  if (const auto done = plugin->runHooks(LifecycleStep::Unload); plugin->state() != PluginState::Unloaded) {
+    for (const auto& callee : calleesOf(*plugin)) callee->gate().open();
+    setStage(plugin, Stage::Ready);
+    return done;
+  }
   release(name);
   return {};
+}
+
+inline void ManagerCore::setStage(const Plugin& plugin, Stage stage) {
+  std::lock_guard lock(mutex_);
+  for (auto& entry : entries_)
+    if (entry.plugin == plugin) entry.stage = stage;
+}
+
+/// It stays in memory until the process is gone.
+inline void ManagerCore::leaveBehind(const Plugin& plugin) {
+  static auto* mutex = new std::mutex();  // guards left
+  static auto* left = new std::vector<Plugin>();
+  std::lock_guard lock(*mutex);
+  left->push_back(plugin);
 }
 
 inline std::vector<std::string> ManagerCore::close(Deadline deadline, Ending ending) {
@@ -110,8 +127,7 @@ inline bool ManagerCore::end(const Plugin& plugin, Deadline patience, Deadline l
   if (HookScope::isInside(*plugin)) {
     pluginLogger().warning("plugin '" + plugin->name_ + "' ends its own manager from inside " +
                            plugin->doing_.load() + ": it is left as it is");
-    [[maybe_unused]] static auto* left = new std::vector<Plugin>();
-    left->push_back(plugin);
+    leaveBehind(plugin);
     return true;
   }
   const auto work = [plugin, patience] {

@@ -12,14 +12,19 @@
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
-/// Ends what the plugin subscribed; waits for its running handlers, the GIL released meanwhile.
+/// Ends what the plugin subscribed; waits for its running handlers, the GIL released meanwhile, as long as a hook may take:
+/// what a handler that runs on holds goes with its end.
 inline void endSubscriptions(const PluginContext& plugin, const Gil&) {
   {
     const GilRelease released;
     LogSubscriptions::instance().endOf(plugin);
   }
-  PythonSubscriptions::end(PythonSubscriptions::instance().take(
-      [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.plugin == &plugin; }));
+  const auto taken = PythonSubscriptions::instance().take(
+      [&](std::uint64_t, const PythonSubscriptions::Entry& entry) { return entry.plugin == &plugin; });
+  if (PythonSubscriptions::end(taken, plugin.hookLimit)) return;
+  const GilRelease released;
+  Logger(plugin.name).warning("a handler has not ended within " + std::to_string(plugin.hookLimit.count()) +
+                              " ms, and is left to itself");
 }
 
 /// Calls a function of qtforge._author, where what plugins started is kept account of; with the reserve of memory, since

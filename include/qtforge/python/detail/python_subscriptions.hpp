@@ -102,15 +102,19 @@ class PythonSubscriptions {
     return found == entries_.end() ? nullptr : found->second.receiver;
   }
 
-  /// Ends them; waits for running calls, the GIL released meanwhile.
-  static void end(const std::vector<Entry>& taken) {
+  /// Ends them; waits for running calls, the GIL released meanwhile, together not longer than `limit`. False if some run on.
+  static bool end(const std::vector<Entry>& taken, std::chrono::nanoseconds limit = std::chrono::nanoseconds::max()) {
+    bool ended = true;
+    const auto deadline = qtforge::detail::deadlineAfter(limit);
     for (const bool receivers : {true, false})  // first: handlers may be waiting at them
       for (const auto& entry : taken) {
         if (!entry.handle || receivers != static_cast<bool>(entry.receiver)) continue;
         GilYield gil;
-        root().bus->unsubscribe(entry.handle, &gil.yield);
+        const auto left = std::max(std::chrono::nanoseconds(0), deadline - std::chrono::steady_clock::now());
+        ended &= root().bus->unsubscribe(entry.handle, &gil.yield, left.count());
         if (!receivers) root().bus->releaseSubscription(entry.handle);
       }
+    return ended;
   }
 
   bool counters(std::uint64_t number, qtforge::detail::SubscriptionCounters& out) const {
