@@ -3,6 +3,7 @@
 
 #include <qtforge/core/detail/call_gate.hpp>
 #include <qtforge/core/interface.hpp>
+#include <qtforge/utils/detail/failure_room.hpp>
 
 #include <array>
 #include <concepts>
@@ -39,37 +40,6 @@ inline Error pointsToNothing(std::string_view interface) {
   return Error(Errc::PluginUnloaded, "a handle of \"" + std::string(interface) + "\" that points to no plugin was used");
 }
 
-/// Room for the error of a call: on the way that most calls go nothing is made and nothing ends.
-class FailureRoom {
- public:
-  FailureRoom() noexcept {}
-  FailureRoom(const FailureRoom&) = delete;
-  FailureRoom& operator=(const FailureRoom&) = delete;
-  ~FailureRoom() {}
-
-  [[nodiscard]] ErrorSink sink() noexcept {
-    return {this, [](void* self, std::int32_t code, Text message, Text type, Text traceback) {
-              auto& room = *static_cast<FailureRoom*>(self);
-              Error told;
-              const auto into = sinkInto(told);
-              into.set(into.self, code, message, type, traceback);
-              new (&room.error_) Error(std::move(told));
-            }};
-  }
-
-  /// Of a call that failed: its error, with whose method it was. Once.
-  [[nodiscard, gnu::cold, gnu::noinline]] Error take(const std::string& label, std::string_view method) {
-    const Error error(std::move(error_));
-    std::destroy_at(&error_);
-    return error.within(label + ": " + std::string(method) + "()");
-  }
-
- private:
-  union {
-    Error error_;
-  };
-};
-
 /// A parameter's value: what was given if it is of its type, else made of it.
 template <class P, class Argument>
 struct Converted {
@@ -85,6 +55,10 @@ struct Converted<P, Argument> {
   explicit Converted(Argument&& argument) noexcept : value(std::forward<Argument>(argument)) {}
   Passed<P> get() noexcept { return static_cast<Passed<P>>(value); }
 };
+
+[[gnu::cold, gnu::noinline]] inline Error inMethod(const Error& error, const std::string& label, std::string_view method) {
+  return error.within(label + ": " + std::string(method) + "()");
+}
 
 /// Room for a result that a thunk makes.
 template <class R>
@@ -107,12 +81,12 @@ struct ThunkCall<R(P...)> {
     const ErrorSink sink = failure.sink();
     if constexpr (std::is_void_v<R>) {
       if (function(self, nullptr, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
-        return failure.take(label, method);
+        return inMethod(failure.take(), label, method);
       return {};
     } else {
       ResultRoom<R> room;
       if (function(self, &room.value, &sink, Converted<P, Arguments>(std::forward<Arguments>(arguments)).get()...) != 0)
-        return failure.take(label, method);
+        return inMethod(failure.take(), label, method);
       struct End {
         R& value;
         ~End() { std::destroy_at(&value); }

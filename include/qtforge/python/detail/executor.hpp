@@ -99,7 +99,8 @@ struct ExecutorFunctions {
       std::vector<std::variant<std::string_view, std::span<const double>, std::span<const std::int64_t>>> held(count);
       for (std::size_t i = 0; i < count; ++i) std::tie(types[i], values[i]) = described(arguments[i], held[i]);
       PythonValue value;
-      const Call typed{types.data(), values.data(), count, nullptr, 0, &valueType<PythonValue>, &value};
+      const qtforge::detail::PythonCallShape shape{types.data(), count, 0, &valueType<PythonValue>, false};
+      const Call typed{&shape, values.data(), nullptr, &value, true};
       const Ref function = lookUp(executor, name, gil);
       if (!function) return refuse(sink, notFound(name));
       if (const auto failed = Invocation(function.get(), name, typed, sink, gil).run(); failed != 0) return failed;

@@ -3,6 +3,7 @@
 
 #include <qtforge/python/detail/python_table.hpp>
 #include <qtforge/python/detail/value_types.hpp>
+#include <qtforge/utils/detail/failure_room.hpp>
 
 #include <array>
 #include <string_view>
@@ -95,6 +96,14 @@ consteval bool inOrder() {
 template <class... Args>
 inline constexpr std::array<const TypeInfo*, sizeof...(Args)> typesOf{PassedArgument<Args>::type...};
 
+template <class... Args>
+inline constexpr std::size_t keywordsIn = (std::size_t{0} + ... + (isKeyword<Args> ? 1 : 0));
+
+template <class R, class... Args>
+inline constexpr qtforge::detail::PythonCallShape callShape{
+    typesOf<Args...>.data(), sizeof...(Args), keywordsIn<Args...>, &valueType<R>,
+    ((std::is_arithmetic_v<Args> && isNumber<Args>) && ...)};
+
 /// What comes back from Python by itself, not as part of something that Python has.
 template <class R>
 concept PythonResult = std::is_void_v<R> || (std::default_initializable<R> && isValue<R> && !isSpan<R> &&
@@ -111,32 +120,30 @@ expected<R> withCall(CallerHolds holds, F&& f, const Args&... arguments) {
   static_assert(PythonResult<R>, "no such value comes from Python: it must own what it holds, have a default constructor "
                                  "and, if it is a type of your own, a qtforge::python::PythonConversion");
   static_assert(inOrder<Args...>(), "positional arguments come before those with keywords");
-  constexpr std::size_t keywordCount = (std::size_t{0} + ... + (isKeyword<Args> ? 1 : 0));
   const std::tuple<PassedArgument<Args>...> passed{PassedArgument<Args>(arguments)...};
   const auto values = std::apply([](const auto&... each) {
     return std::array<const void*, sizeof...(Args)>{each.address()...};
   }, passed);
-  qtforge::detail::PythonCall call;
-  call.types = typesOf<Args...>.data();
-  call.values = values.data();
-  call.count = sizeof...(Args);
-  std::array<Text, keywordCount> keywords;
-  if constexpr (keywordCount > 0) {
+  qtforge::detail::PythonCall call{&callShape<R, Args...>, values.data(), nullptr, nullptr, holds == CallerHolds::Gil};
+  std::array<Text, keywordsIn<Args...>> keywords;
+  if constexpr (!keywords.empty()) {
     std::size_t at = 0;
     const auto name = [&](const auto& argument) {
       if constexpr (isKeyword<std::remove_cvref_t<decltype(argument)>>) keywords[at++] = argument.name;
     };
     (name(arguments), ...);
     call.keywords = keywords.data();
-    call.keywordCount = keywordCount;
   }
-  call.result = &valueType<R>;
-  call.gilHeld = holds == CallerHolds::Gil;
-  Error error;
-  expected<R> result(boost::system::in_place_value);
-  if constexpr (!std::is_void_v<R>) call.out = &*result;
-  if (f(call, qtforge::detail::sinkInto(error)) != 0) result = error;
-  return result;
+  qtforge::detail::FailureRoom failure;
+  if constexpr (std::is_void_v<R>) {
+    if (f(call, failure.sink()) != 0) return failure.take();
+    return {};
+  } else {
+    R result{};
+    call.out = &result;
+    if (f(call, failure.sink()) != 0) return failure.take();
+    return expected<R>(std::move(result));
+  }
 }
 
 /// A share of an executor or of a function.

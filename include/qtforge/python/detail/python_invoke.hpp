@@ -64,31 +64,24 @@ class Invocation {
  public:
   Invocation(PyObject* callable, std::string_view name, const qtforge::detail::PythonCall& call,
              const qtforge::detail::ErrorSink& sink, const Gil& gil) noexcept
-      : callable_(callable), name_(name), call_(call), sink_(sink), gil_(gil) {}
+      : callable_(callable), name_(name), call_(call), shape_(*call.shape), sink_(sink), gil_(gil) {}
 
   /// @return 0, or the Errc of the error that was told
   [[gnu::always_inline]] std::int32_t run() {
     // Numbers alone are the usual arguments of short functions: nothing is set up for them.
-    CallArguments arguments(call_.count);
-    std::size_t at = 0;
-    for (; at < call_.count; ++at) {
-      const auto kind = call_.types[at]->kind;
-      if (kind != TypeKind::Real && kind != TypeKind::Int && kind != TypeKind::Uint) break;
-      if (!arguments.add(numberToPython(*call_.types[at], call_.values[at]))) return badArgument(at, {});
-    }
-    if (at == call_.count && call_.keywordCount == 0) [[likely]] {
-      WatchedCall watched("a function of an executor", name_);
-      const Ref returned = Ref::steal(callWith(arguments, nullptr));
-      watched.end();
-      return returned ? take(returned.get()) : refuse(sink_, watched.takeError(called(), gil_));
-    }
-    return runAny(arguments, at);
+    if (!shape_.numbers) return runAny();
+    CallArguments arguments(shape_.count);
+    for (std::size_t at = 0; at < shape_.count; ++at)
+      if (!arguments.add(numberToPython(*shape_.types[at], call_.values[at]))) return badArgument(at, {});
+    WatchedCall watched("a function of an executor", name_);
+    const Ref returned = Ref::steal(callWith(arguments, nullptr));
+    watched.end();
+    return returned ? take(returned.get()) : refuse(sink_, watched.takeError(called(), gil_));
   }
 
  private:
-
   [[gnu::always_inline]] PyObject* callWith(const CallArguments& arguments, PyObject* keywords) const {
-    const auto positional = (arguments.count() - call_.keywordCount) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+    const auto positional = (arguments.count() - shape_.keywordCount) | PY_VECTORCALL_ARGUMENTS_OFFSET;
     const PyTypeObject* type = Py_TYPE(callable_);
     vectorcallfunc direct = nullptr;  // as PyVectorcall_Function finds it, without a call
     if (PyType_HasFeature(const_cast<PyTypeObject*>(type), Py_TPFLAGS_HAVE_VECTORCALL))
@@ -100,7 +93,7 @@ class Invocation {
   }
 
   [[gnu::always_inline]] std::int32_t take(PyObject* returned) const {
-    const auto& type = *call_.result;
+    const auto& type = *shape_.result;
     if (type.kind == TypeKind::Real && type.size == sizeof(double) && PyFloat_CheckExact(returned)) {
       *static_cast<double*>(call_.out) = PyFloat_AS_DOUBLE(returned);
       return 0;
@@ -109,15 +102,16 @@ class Invocation {
   }
 
   [[gnu::noinline]] std::int32_t takeAny(PyObject* returned) const {
-    return takeResult(returned, *call_.result, call_.out, called(), sink_, gil_);
+    return takeResult(returned, *shape_.result, call_.out, called(), sink_, gil_);
   }
 
-  [[gnu::noinline]] std::int32_t runAny(CallArguments& arguments, std::size_t at) const {
+  [[gnu::noinline]] std::int32_t runAny() const {
+    CallArguments arguments(shape_.count);
     ValueToPython conversion(gil_);
-    for (; at < call_.count; ++at)
-      if (!arguments.add(conversion.make(*call_.types[at], call_.values[at]))) return badArgument(at, conversion.place);
-    const Ref keywords = call_.keywordCount > 0 ? keywordNames() : Ref();
-    if (call_.keywordCount > 0 && !keywords) return refuse(sink_, raised());
+    for (std::size_t at = 0; at < shape_.count; ++at)
+      if (!arguments.add(conversion.make(*shape_.types[at], call_.values[at]))) return badArgument(at, conversion.place);
+    const Ref keywords = shape_.keywordCount > 0 ? keywordNames() : Ref();
+    if (shape_.keywordCount > 0 && !keywords) return refuse(sink_, raised());
     WatchedCall watched("a function of an executor", name_);
     Ref returned = Ref::steal(callWith(arguments, keywords.get()));
     watched.end();
@@ -136,7 +130,7 @@ class Invocation {
   [[nodiscard]] Error raised() const { return takePythonError(called(), gil_); }
 
   [[gnu::cold]] std::int32_t badArgument(std::size_t index, const std::string& place) const {
-    const auto positional = call_.count - call_.keywordCount;
+    const auto positional = shape_.count - shape_.keywordCount;
     const auto which = index < positional ? std::to_string(index)
                                           : std::string(std::string_view(call_.keywords[index - positional]));
     return refuse(sink_, takePythonError(called() + ": argument " + which + place, gil_, Errc::ConversionFailed));
@@ -144,8 +138,8 @@ class Invocation {
 
   // As vectorcall wants them. Null with a Python error set.
   [[nodiscard]] Ref keywordNames() const {
-    const Ref names = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(call_.keywordCount)));
-    for (std::size_t i = 0; names && i < call_.keywordCount; ++i) {
+    const Ref names = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(shape_.keywordCount)));
+    for (std::size_t i = 0; names && i < shape_.keywordCount; ++i) {
       Ref name = KeyCache::get(call_.keywords[i], gil_);
       if (!name) return {};
       PyTuple_SET_ITEM(names.get(), static_cast<Py_ssize_t>(i), name.release());
@@ -156,6 +150,7 @@ class Invocation {
   PyObject* callable_;
   std::string_view name_;
   const qtforge::detail::PythonCall& call_;
+  const qtforge::detail::PythonCallShape& shape_;
   const qtforge::detail::ErrorSink& sink_;
   const Gil& gil_;
 };

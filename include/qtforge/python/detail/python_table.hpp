@@ -21,14 +21,20 @@ struct PythonArgument {
   std::size_t size = 0;
 };
 
+/// What the calls of one place in the code have in common.
+struct PythonCallShape {
+  const TypeInfo* const* types = nullptr;  // of the arguments
+  std::size_t count = 0;
+  std::size_t keywordCount = 0;  // of them, the last
+  const TypeInfo* result = nullptr;
+  bool numbers = false;  // all arguments are, and none has a keyword
+};
+
 /// Arguments and result of a call, as they lie at the caller's.
 struct PythonCall {
-  const TypeInfo* const* types = nullptr;
+  const PythonCallShape* shape = nullptr;
   const void* const* values = nullptr;
-  std::size_t count = 0;
-  const Text* keywords = nullptr;  // of the last arguments
-  std::size_t keywordCount = 0;
-  const TypeInfo* result = nullptr;
+  const Text* keywords = nullptr;
   void* out = nullptr;  // a value of that type that is made already; null for void
   bool gilHeld = false;  // the caller holds the GIL, and knows it
 };
