@@ -12,8 +12,8 @@ struct Converted {
   Attachments attachments;  ///< json has null at their places
 };
 
-/// dict, list, tuple, str, int within 64 bits, float (NaN and infinity too), bool, None, bytes and what behaves like a
-/// number, numpy's scalars among them.
+/// dict, list, tuple, str, int within 64 bits, float (NaN and infinity too), bool, None and bytes, and what stands for
+/// other types: integers by their `__index__`, the rest as the package's _plain.py says.
 ///
 /// @param what  names the value in errors: "message" gives `message["a"][2]: set does not go into JSON...`
 /// @return the value, or

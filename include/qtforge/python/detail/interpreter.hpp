@@ -2,6 +2,7 @@
 // qtforge/python/detail/interpreter.hpp: the one Python of the process: its lanes, its plugins' contexts, its end.
 
 #include <qtforge/communication/detail/process_root.hpp>
+#include <qtforge/python/detail/imported.hpp>
 #include <qtforge/python/detail/main_thread.hpp>
 #include <qtforge/python/detail/memory_limit.hpp>
 #include <qtforge/python/detail/outside_calls.hpp>
@@ -116,14 +117,6 @@ class OutsideCall {
  private:
   PluginContext* plugin_;
 };
-
-/// Imports `module.name`; a borrowed reference that lives as long as the process, or null with a Python error set.
-inline PyObject* imported(PyObject*& cache, const char* module, const char* name, const Gil&) {
-  if (cache) return cache;
-  const Ref loaded = Ref::steal(PyImport_ImportModule(module));
-  if (loaded) cache = PyObject_GetAttrString(loaded.get(), name);
-  return cache;
-}
 
 class Interpreter {
  public:

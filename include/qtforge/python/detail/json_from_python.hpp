@@ -3,6 +3,7 @@
 
 #include <qtforge/communication/message.hpp>
 #include <qtforge/python/buffer_view.hpp>
+#include <qtforge/python/detail/imported.hpp>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -19,16 +20,16 @@ class FromPython {
   explicit FromPython(const Gil& gil) : gil_(gil) {}
 
   bool convert(PyObject* object, boost::json::value& out) {
+    const auto* type = Py_TYPE(object);
+    if (type == &PyUnicode_Type) return fromText(object, out);
+    if (type == &PyLong_Type) return fromInteger(object, out);
+    if (type == &PyFloat_Type) return out = PyFloat_AS_DOUBLE(object), true;
+    if (type == &PyDict_Type) return nested([&] { return fromDict(object, out); });
+    if (type == &PyList_Type) return nested([&] { return fromSequence(object, out); });
     if (object == Py_None) return out = nullptr, true;
     if (object == Py_True) return out = true, true;
     if (object == Py_False) return out = false, true;
-    if (PyUnicode_Check(object)) return fromText(object, out);
-    if (PyLong_Check(object)) return fromInteger(object, out);
-    if (PyFloat_Check(object)) return out = PyFloat_AS_DOUBLE(object), true;
-    if (PyDict_Check(object)) return nested([&] { return fromDict(object, out); });
-    if (PyList_Check(object) || PyTuple_Check(object)) return nested([&] { return fromSequence(object, out); });
-    if (PyBytes_Check(object) || PyByteArray_Check(object) || PyMemoryView_Check(object)) return fromBytes(object, out);
-    return fromProtocol(object, out);
+    return fromOther(object, out);
   }
 
   std::string reason;
@@ -56,7 +57,23 @@ class FromPython {
 
   static std::string typeName(PyObject* object) { return Py_TYPE(object)->tp_name; }
 
+  // Of another type than those which most values have.
+  [[gnu::noinline]] bool fromOther(PyObject* object, boost::json::value& out) {
+    if (PyUnicode_Check(object)) return fromText(object, out);
+    if (PyLong_Check(object)) return fromInteger(object, out);
+    if (PyFloat_Check(object)) return out = PyFloat_AS_DOUBLE(object), true;
+    if (PyDict_Check(object)) return nested([&] { return fromMapping(object, out); });
+    if (PyList_Check(object) || PyTuple_Check(object)) return nested([&] { return fromSequence(object, out); });
+    if (PyBytes_Check(object) || PyByteArray_Check(object) || PyMemoryView_Check(object)) return fromBytes(object, out);
+    return fromProtocol(object, out);
+  }
+
   bool fromText(PyObject* object, boost::json::value& out) {
+    if (PyUnicode_IS_COMPACT_ASCII(object)) {
+      out.emplace_string().assign(static_cast<const char*>(PyUnicode_DATA(object)),
+                                  static_cast<std::size_t>(PyUnicode_GET_LENGTH(object)));
+      return true;
+    }
     Py_ssize_t size = 0;
     const char* data = PyUnicode_AsUTF8AndSize(object, &size);
     if (!data) return failed("text that has no UTF-8 form");
@@ -95,28 +112,47 @@ class FromPython {
 
   bool fromDict(PyObject* dict, boost::json::value& out) {
     auto& object = out.emplace_object();
-    object.reserve(static_cast<std::size_t>(PyDict_Size(dict)));
+    object.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(dict)));
     PyObject *key = nullptr, *value = nullptr;
     for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &value);) {
-      if (!PyUnicode_Check(key)) {
-        const Ref shown = Ref::steal(PyObject_Repr(key));
-        PyErr_Clear();
-        return fail("a key must be str, not " + typeName(key) +
-                    (shown ? " (" + textOf(shown.get(), gil_) + ")" : std::string()));
-      }
-      Py_ssize_t size = 0;
-      const char* data = PyUnicode_AsUTF8AndSize(key, &size);
-      if (!data) return failed("a key that has no UTF-8 form");
-      const std::string_view name(data, static_cast<std::size_t>(size));
-      const Ref held = Ref::borrow(value);  // converting may run code that changes the dict
-      const auto before = attachments.size();
-      auto& slot = object[name];
-      const bool bad = !convert(held.get(), slot);
-      if (bad || attachments.size() != before)
-        prefix("[\"" + std::string(name) + "\"]", escaped(name), before, bad);
-      if (bad) return false;
+      const Ref name = Ref::borrow(key), held = Ref::borrow(value);  // converting may run code that changes the dict
+      if (!addMember(name.get(), held.get(), object)) return false;
     }
     return true;
+  }
+
+  // What its items() gives, in that order: an OrderedDict's is not that of the dict in it.
+  bool fromMapping(PyObject* mapping, boost::json::value& out) {
+    auto& object = out.emplace_object();
+    const Ref items = Ref::steal(PyMapping_Items(mapping));
+    if (!items) return failed("its items()");
+    object.reserve(static_cast<std::size_t>(PyList_GET_SIZE(items.get())));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
+      const Ref pair = Ref::steal(PySequence_Tuple(PyList_GET_ITEM(items.get(), i)));
+      if (!pair) return failed("its items()");
+      if (PyTuple_GET_SIZE(pair.get()) != 2) return fail("its items() are no pairs");
+      if (!addMember(PyTuple_GET_ITEM(pair.get(), 0), PyTuple_GET_ITEM(pair.get(), 1), object)) return false;
+    }
+    return true;
+  }
+
+  // Both are held by the caller.
+  bool addMember(PyObject* key, PyObject* value, boost::json::object& object) {
+    if (!PyUnicode_Check(key)) {
+      const Ref shown = Ref::steal(PyObject_Repr(key));
+      PyErr_Clear();
+      return fail("a key must be str, not " + typeName(key) +
+                  (shown ? " (" + textOf(shown.get(), gil_) + ")" : std::string()));
+    }
+    Py_ssize_t size = 0;
+    const char* data = PyUnicode_AsUTF8AndSize(key, &size);
+    if (!data) return failed("a key that has no UTF-8 form");
+    const std::string_view name(data, static_cast<std::size_t>(size));
+    const auto before = attachments.size();
+    const bool bad = !convert(value, object[name]);
+    if (bad || attachments.size() != before)
+      prefix("[\"" + std::string(name) + "\"]", escaped(name), before, bad);
+    return !bad;
   }
 
   bool fromSequence(PyObject* sequence, boost::json::value& out) {
@@ -145,7 +181,7 @@ class FromPython {
     return true;
   }
 
-  // Numbers of other libraries, numpy's scalars first of all, by what they say they are.
+  // Integers of other libraries, numpy's first of all, by what they say they are; other types by what stands for them.
   bool fromProtocol(PyObject* object, boost::json::value& out) {
     const auto* numbers = Py_TYPE(object)->tp_as_number;
     const bool sequence = PySequence_Check(object);
@@ -156,15 +192,21 @@ class FromPython {
     }
     const std::string type = typeName(object);
     if (type == "numpy.bool" || type == "numpy.bool_") return out = PyObject_IsTrue(object) == 1, true;
-    if (!sequence && numbers && numbers->nb_float) {
-      const Ref real = Ref::steal(PyNumber_Float(object));
-      if (!real) return failed(type.c_str());
-      return out = PyFloat_AS_DOUBLE(real.get()), true;
-    }
+    const Ref plain = plainOf(object);
+    if (!plain) return failed(type.c_str());
+    if (plain.get() != Py_NotImplemented) return nested([&] { return convert(plain.get(), out); });
     if (PyObject_CheckBuffer(object))
       return fail(type + " does not go into JSON; send x.tolist() or x.tobytes(), or nothing but it, as a "
                          "qtforge.BinaryMessage");
     return fail(type + " does not go into JSON; use dict, list, tuple, str, int, float, bool, None or bytes");
+  }
+
+  // What stands for it, NotImplemented where nothing does. Null with a Python error set.
+  Ref plainOf(PyObject* object) {
+    static PyObject* function = nullptr;
+    if (imported(function, "qtforge._plain", "plain", gil_)) return Ref::steal(PyObject_CallOneArg(function, object));
+    PyErr_Clear();  // an executor in a host without the package
+    return Ref::borrow(Py_NotImplemented);
   }
 
   const Gil& gil_;
