@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import enum
+import math
 import numbers
 import os
 import sys
@@ -33,7 +34,7 @@ def plain(value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         real = float(value)
-        return real if real == value or real != real else NotImplemented  # no silent loss of digits
+        return real if real == value or math.isnan(real) else NotImplemented  # no silent loss of digits
     return NotImplemented
 
 

@@ -57,7 +57,7 @@ class PythonExecutor {
   expected<R> evaluate(std::string_view expression) {
     if (!handle_) return broken();
     return detail::withCall<R>(detail::CallerHolds::Nothing, [&](const auto& call, qtforge::detail::ErrorSink sink) {
-      return handle_.table().evaluate(handle_.get(), expression, call.result, call.out, sink);
+      return handle_.table().evaluate(handle_.get(), expression, call.shape->result, call.out, sink);
     });
   }
 
