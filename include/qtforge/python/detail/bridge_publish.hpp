@@ -35,8 +35,9 @@ inline std::uint64_t versionOf(PyObject* globals) {
 /// The plugin whose code runs, else the one whose module the running Python function belongs to; may be null.
 inline std::shared_ptr<PluginContext> callingPlugin(const Gil&) {
   if (auto* context = PluginScope::current()) return context->shared_from_this();
+  static PyObject* const key = PyUnicode_InternFromString("__name__");
   PyObject* globals = PyEval_GetGlobals();
-  PyObject* name = globals ? PyDict_GetItemString(globals, "__name__") : nullptr;
+  PyObject* name = globals && key ? PyDict_GetItemWithError(globals, key) : nullptr;
   Py_ssize_t size = 0;
   const char* text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : nullptr;
   const std::string_view module(text ? text : "", static_cast<std::size_t>(size));
@@ -96,9 +97,16 @@ inline bool readBinary(PyObject* object, BinaryMessage& out, const Gil& gil) {
   return true;
 }
 
+// Of the types that are JSON's own: it is no message and nothing binary.
+inline bool isPlainJson(PyObject* object) noexcept {
+  const auto* type = Py_TYPE(object);
+  return type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type || type == &PyLong_Type ||
+         type == &PyFloat_Type || type == &PyBool_Type || type == &PyTuple_Type || object == Py_None;
+}
+
 inline bool readPayload(PyObject* payload, Outgoing& out, const Gil& gil) {
   static PyObject *binaryType = nullptr, *messageType = nullptr;
-  if (!PyDict_CheckExact(payload)) {
+  if (!isPlainJson(payload)) {
     if (!imported(binaryType, "qtforge.communication", "BinaryMessage", gil)) return false;
     if (!imported(messageType, "qtforge.communication", "Message", gil)) return false;
     const int message = PyObject_IsInstance(payload, messageType);
