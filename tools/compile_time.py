@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
+from comparison import row, show
 from environment import Failure
 
 OURS = ("#include <qtforge/communication/message_bus.hpp>",)
@@ -52,15 +52,6 @@ def measure(build: Path, source: Path, runs: int = 5) -> list[dict]:
                     if done.returncode:
                         raise Failure(f"{file.name} does not compile with {shlex.join(command)}")
             ours, theirs = times
-            rows.append({"name": f"{NAME}, {way}", "ours": median(ours), "peer": "boost/asio/io_context.hpp + boost/json.hpp",
-                         "theirs": median(theirs), "ratio": median(theirs) / median(ours), "unit": "s", "runs": runs,
-                         "min": min(ours), "max": max(ours), "theirs_min": min(theirs), "theirs_max": max(theirs)})
-            show(rows[-1])
+            rows.append(row(f"{NAME}, {way}", "s", ours, "boost/asio/io_context.hpp + boost/json.hpp", theirs))
+            show(rows[-1:])
     return rows
-
-
-def show(row: dict) -> None:
-    print(f"\n{row['name'] + ', ' + row['unit']:58} {'median':>12} {'min':>12} {'max':>12} {'ratio':>8}")
-    print(f"  {'qtforge':56} {row['ours']:12.2f} {row['min']:12.2f} {row['max']:12.2f}")
-    print(f"  {row['peer']:56} {row['theirs']:12.2f} {row['theirs_min']:12.2f} {row['theirs_max']:12.2f} {row['ratio']:7.2f}x",
-          flush=True)
