@@ -162,6 +162,8 @@ BOOST_FIXTURE_TEST_CASE(a_store_refuses_what_could_not_be_read_again, Loaded) {
     BOOST_TEST(!store.contains("b"));
     BOOST_TEST(kept() == json::parse(R"({"a": 1})"));
   };
+  const auto infinite = store.set("b", json::object{{"x/y", json::array{0, std::numeric_limits<double>::infinity()}}});
+  BOOST_TEST(contains(infinite.error().message(), "store: /b/x~1y/1: NaN and infinity are no JSON"));
   wrong(std::numeric_limits<double>::infinity());
   wrong(std::numeric_limits<double>::quiet_NaN());
   wrong("\xff");

@@ -2,6 +2,7 @@
 // qtforge/core/detail/field_reader.hpp: reads the fields of JSON objects; collects what is wrong, each with its pointer.
 
 #include <qtforge/core/configuration_entry.hpp>
+#include <qtforge/core/detail/json_pointer.hpp>
 #include <qtforge/core/detail/nearest_word.hpp>
 
 #include <boost/json/array.hpp>
@@ -16,13 +17,6 @@
 #include <vector>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
-
-inline std::string pointer(std::string_view base, std::string_view key) {  // RFC 6901
-  std::string out(base);
-  out += '/';
-  for (const char c : key) c == '~' ? out += "~0" : c == '/' ? out += "~1" : out += c;
-  return out;
-}
 
 /// Reads from one file, whose name is in front of every message.
 class FieldReader {

@@ -2,10 +2,9 @@
 // qtforge/core/detail/plugin_files.hpp: a plugin's folders and its store, as the host serves them.
 
 #include <qtforge/core/detail/json_file.hpp>
+#include <qtforge/core/detail/json_pointer.hpp>
 #include <qtforge/core/detail/plugin_services.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -43,16 +42,6 @@ class PluginFiles {
   [[nodiscard]] PluginServices& services() noexcept { return services_; }
 
  private:
-  // Of what is not nested too deeply for it.
-  static bool isFinite(const boost::json::value& value) {
-    const auto all = [](const auto& members, auto&& valueOf) {
-      return std::all_of(members.begin(), members.end(), [&](const auto& member) { return isFinite(valueOf(member)); });
-    };
-    if (const auto* object = value.if_object()) return all(*object, [](const auto& member) -> auto& { return member.value(); });
-    if (const auto* array = value.if_array()) return all(*array, [](const auto& item) -> auto& { return item; });
-    return !value.is_double() || std::isfinite(value.get_double());
-  }
-
   static PluginFiles& of(void* self) noexcept { return *static_cast<PluginFiles*>(self); }
 
   expected<void> makeDataFolder() const {
@@ -84,8 +73,11 @@ class PluginFiles {
       return Error(Errc::InvalidArgument, "store: what is to be kept could not be read again: " +
                                               std::string(again.problem) + (again.reason.empty() ? "" : ": " + again.reason) +
                                               " at offset " + std::to_string(again.offset));
-    for (const auto& [key, value] : values)  // in the text they are null
-      if (!isFinite(value)) return Error(Errc::InvalidArgument, "store: \"" + std::string(key) + "\": NaN is no JSON");
+    for (const auto& [key, value] : values) {
+      std::string place;
+      if (!isFinite(value, place))
+        return Error(Errc::InvalidArgument, "store: " + pointer({}, key) + place + ": NaN and infinity are no JSON");
+    }
     std::lock_guard lock(mutex_);
     if (!store_) return Error(Errc::InvalidArgument, "store: it must be read before it is written");
     auto staged = store_->stage(values);
