@@ -60,6 +60,7 @@ struct PublishExtras {
   std::uint32_t responders = 0;   // out: subscriptions that respond and have it
   PutLater* later = nullptr;      // the bus's own: takes what would have to wait for a place
   AnswerWait* wait = nullptr;     // likewise: of the publisher's thread, where it waits for an answer
+  PayloadShadow shadow;           // goes into the message, if one is made
 };
 
 /// A message on its way into a handler. `message` makes the shared record at the first call.
@@ -67,6 +68,7 @@ struct Arrival {
   Text topic;
   PayloadView payload;
   const Attachments* attachments = nullptr;
+  const PayloadShadow* shadow = nullptr;  // may be null, or hold nothing
   void* context = nullptr;
   MessageRecord* (*record)(Arrival* self) = nullptr;  // borrowed
 
@@ -91,6 +93,7 @@ struct Arrival {
     made.topic = message.topic();
     made.payload = message.record()->view();
     made.attachments = &message.attachments();
+    if (const auto* extras = message.record()->extras) made.shadow = &extras->shadow;
     made.context = message.record();
     made.record = [](Arrival* a) { return static_cast<MessageRecord*>(a->context); };
     return made;

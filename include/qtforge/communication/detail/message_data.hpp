@@ -27,6 +27,7 @@ struct MessageExtras {
   MessageRecord* source = nullptr;    // whose payload it shares
   const PayloadType* type = nullptr;  // of a typed payload
   Lease* lease = nullptr;             // on the code of `type`
+  PayloadShadow shadow;
   std::atomic<const boost::json::value*> json{nullptr};  // the JSON form of a typed payload, once somebody wanted it
 };
 

@@ -30,6 +30,7 @@ inline constexpr std::uint32_t mostSpare = 1024;     // blocks per thread, and m
 inline void endExtras(MessageExtras& extras) {
   delete extras.json.load(std::memory_order_acquire);
   if (extras.source) Message::adopt(extras.source);
+  if (extras.shadow.object) extras.shadow.destroy(extras.shadow.object);
   Lease* lease = extras.lease;
   std::destroy_at(&extras);
   if (lease) lease->release();
@@ -189,7 +190,8 @@ class ReturnMessages {
   static bool onlyMemory(const MessageRecord& record) noexcept {
     if (!record.extras) return record.kind == PayloadKind::Json;
     const auto& extras = *record.extras;
-    if (extras.source || !extras.attachments.empty() || extras.lease) return false;  // a library waits for its lease
+    // A library waits for its lease, and a shadow may want this thread.
+    if (extras.source || !extras.attachments.empty() || extras.lease || extras.shadow.object) return false;
     return record.kind == PayloadKind::Json || (record.kind == PayloadKind::Typed && extras.type->onlyMemory);
   }
 

@@ -14,7 +14,10 @@ class Passage {
   /// @param sent  out: whom it reached
   Passage(Client& by, PublishArgs& given, ThreadRecord& on, Delivery& sent) noexcept
       : client(by), args(given), thread(on), delivery(sent) {
-    if (args.extras) args.attachments = args.extras->attachments;
+    if (args.extras) {
+      args.attachments = args.extras->attachments;
+      args.shadow = &args.extras->shadow;
+    }
     args.context = this;
     args.record = [](Arrival* a) { return static_cast<Passage*>(a->context)->shared(); };
   }
@@ -44,6 +47,10 @@ class Passage {
   }
 
   [[gnu::noinline]] MessageRecord* make() {
+    if (args.payload.kind == PayloadKind::Typed && args.payload.type->build) {
+      Error error;
+      if (args.payload.type->build(const_cast<void*>(args.payload.object), sinkInto(error)) != 0) throw Exception(error);
+    }
     if (args.build) return takeBuilt();
     takeReturned(thread);
     MessageRecord* made = makeRecord(plan(), thread);
@@ -74,6 +81,7 @@ class Passage {
     if (!made.extras) return;
     if (args.extras) fillExtras(*made.extras, *args.extras);
     args.attachments = &made.extras->attachments;
+    args.shadow = &made.extras->shadow;
   }
 
   [[nodiscard]] RecordPlan plan() const noexcept {
@@ -99,7 +107,7 @@ class Passage {
   [[nodiscard]] bool hasExtras() const noexcept {
     const auto* given = args.extras;
     return given && (given->retain || given->correlation != 0 || given->replyTo.size > 0 || given->headers ||
-                     (given->attachments && !given->attachments->empty()));
+                     (given->attachments && !given->attachments->empty()) || given->shadow.object);
   }
 
   void fillExtras(MessageExtras& to, PublishExtras& from) const {
@@ -110,6 +118,7 @@ class Passage {
     if (from.headers) to.headers = *from.headers;
     to.replyTo = std::string(std::string_view(from.replyTo));
     to.correlation = from.correlation;
+    to.shadow = std::exchange(from.shadow, {});
   }
 
   // Of a message that was published before.

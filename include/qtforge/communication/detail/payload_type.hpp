@@ -26,6 +26,15 @@ struct PayloadType {
   void (*destroy)(void* object);
   std::int32_t (*toJson)(const void* object, boost::json::value* out, ErrorSink sink);
   Lease* (*retainLease)();  // on the code of all these
+  /// Not null: it is the publisher's own, and never kept. Before anybody keeps the message, or sees its JSON, this makes it
+  /// JSON: it sets PublishArgs::payload and build.
+  std::int32_t (*build)(void* object, ErrorSink sink) = nullptr;
+};
+
+/// The payload in another language's form, beside its JSON: for those who know it by its `destroy`.
+struct PayloadShadow {
+  void* object = nullptr;
+  void (*destroy)(void* object) = nullptr;  // on any thread
 };
 
 template <class T>

@@ -18,16 +18,18 @@ inline std::string pointer(std::string_view base, std::string_view key) {
   return out;
 }
 
-/// Whether text can say all numbers in `value`, which is not nested too deeply for it.
+/// Whether text can say all numbers in `value`.
 ///
-/// @param place  else the pointer of the first that is NaN or infinite is put in front of it
-inline bool isFinite(const boost::json::value& value, std::string& place) {
+/// @param place   else the pointer of the first that is NaN or infinite is put in front of it
+/// @param levels  how deep it looks
+inline bool isFinite(const boost::json::value& value, std::string& place, std::size_t levels = 1000) {
+  if (levels == 0) return true;
   if (const auto* object = value.if_object()) {
     for (const auto& member : *object)
-      if (!isFinite(member.value(), place)) return place = pointer({}, member.key()) + place, false;
+      if (!isFinite(member.value(), place, levels - 1)) return place = pointer({}, member.key()) + place, false;
   } else if (const auto* array = value.if_array()) {
     for (std::size_t i = 0; i < array->size(); ++i)
-      if (!isFinite((*array)[i], place)) return place = pointer({}, std::to_string(i)) + place, false;
+      if (!isFinite((*array)[i], place, levels - 1)) return place = pointer({}, std::to_string(i)) + place, false;
   }
   return !value.is_double() || std::isfinite(value.get_double());
 }

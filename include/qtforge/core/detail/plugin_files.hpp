@@ -65,6 +65,11 @@ class PluginFiles {
   }
 
   expected<void> write(const boost::json::object& values) {
+    for (const auto& [key, value] : values) {
+      std::string place;
+      if (!isFinite(value, place))
+        return Error(Errc::InvalidArgument, "store: " + pointer({}, key) + place + ": NaN and infinity are no JSON");
+    }
     const auto text = boost::json::serialize(values);
     if (text.size() >= storeFile.largest)
       return Error(Errc::LimitExceeded, "store: it would be larger than 64 MiB; keep what is large in files of dataDir()");
@@ -73,11 +78,6 @@ class PluginFiles {
       return Error(Errc::InvalidArgument, "store: what is to be kept could not be read again: " +
                                               std::string(again.problem) + (again.reason.empty() ? "" : ": " + again.reason) +
                                               " at offset " + std::to_string(again.offset));
-    for (const auto& [key, value] : values) {
-      std::string place;
-      if (!isFinite(value, place))
-        return Error(Errc::InvalidArgument, "store: " + pointer({}, key) + place + ": NaN and infinity are no JSON");
-    }
     std::lock_guard lock(mutex_);
     if (!store_) return Error(Errc::InvalidArgument, "store: it must be read before it is written");
     auto staged = store_->stage(values);

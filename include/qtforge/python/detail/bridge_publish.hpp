@@ -1,29 +1,11 @@
 #pragma once
 // qtforge/python/detail/bridge_publish.hpp: the bus for Python: publishing, requests and their answers.
 
-#include <qtforge/communication/detail/built_message.hpp>
 #include <qtforge/python/bridge.hpp>
+#include <qtforge/python/detail/outgoing.hpp>
 #include <qtforge/python/detail/python_handler.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
-
-inline const qtforge::detail::Root& root() { return qtforge::detail::processRoot(); }
-
-/// Lets a publisher's or waiter's GIL go while it waits.
-struct GilYield {
-  qtforge::detail::Yield yield{this, [](void* self) { static_cast<GilYield*>(self)->state = PyEval_SaveThread(); },
-                               [](void* self) { orStay([&] { PyEval_RestoreThread(static_cast<GilYield*>(self)->state); }); },
-                               [](void* self) { return static_cast<GilYield*>(self)->signalled(); }};
-  PyThreadState* state = nullptr;
-
-  // Whether a Python signal handler raised: Ctrl-C. The Python error is set then.
-  bool signalled() {
-    yield.acquire(this);
-    const bool raised = PyErr_CheckSignals() != 0;
-    yield.release(this);
-    return raised;
-  }
-};
 
 // The number of the plugin's context that a module belongs to, as the package's _plugins.py has noted it; 0: none.
 inline std::uint64_t versionOf(PyObject* globals) {
@@ -46,95 +28,6 @@ inline std::shared_ptr<PluginContext> callingPlugin(const Gil&) {
   return nullptr;
 }
 
-inline std::optional<std::string_view> textArgument(PyObject* object, const char* what) {
-  Py_ssize_t size = 0;
-  const char* data = PyUnicode_Check(object) ? PyUnicode_AsUTF8AndSize(object, &size) : nullptr;
-  if (data) return std::string_view(data, static_cast<std::size_t>(size));
-  if (!PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "%s: str expected, not %s", what, Py_TYPE(object)->tp_name);
-  return std::nullopt;
-}
-
-/// What Python publishes.
-struct Outgoing {
-  explicit Outgoing(std::string_view topic) {
-    args.topic = topic;
-    args.adopt = true;
-    args.extras = &extras;
-    extras.attachments = &attachments;
-    extras.yield = &yield.yield;
-  }
-  Outgoing(const Outgoing&) = delete;
-  Outgoing& operator=(const Outgoing&) = delete;
-
-  qtforge::detail::PublishArgs args;
-  qtforge::detail::PublishExtras extras;
-  qtforge::detail::BuiltMessage built{*root().bus};  // JSON
-  BinaryMessage binary;
-  Attachments attachments;
-  GilYield yield;
-};
-
-// Reads a qtforge.BinaryMessage by its attributes. False with a Python error set.
-inline bool readBinary(PyObject* object, BinaryMessage& out, const Gil& gil) {
-  const Ref data = Ref::steal(PyObject_GetAttrString(object, "data"));
-  const Ref type = Ref::steal(PyObject_GetAttrString(object, "content_type"));
-  const Ref dtype = Ref::steal(PyObject_GetAttrString(object, "dtype"));
-  const Ref shape = Ref::steal(PyObject_GetAttrString(object, "shape"));
-  const Ref extents = Ref::steal(shape ? PySequence_Fast(shape.get(), "shape: a sequence of int expected") : nullptr);
-  if (!data || !type || !dtype || !extents) return false;
-  auto bytes = bufferOf(data.get(), gil);
-  if (!bytes) return raise(bytes.error(), gil);
-  const auto typeText = textArgument(type.get(), "content_type"), dtypeText = textArgument(dtype.get(), "dtype");
-  if (!typeText || !dtypeText) return false;
-  out.data = std::move(*bytes);
-  out.contentType = *typeText;
-  out.dtype = *dtypeText;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(extents.get()); ++i) {
-    const auto extent = PyLong_AsSize_t(PySequence_Fast_GET_ITEM(extents.get(), i));
-    if (PyErr_Occurred()) return false;
-    out.shape.push_back(extent);
-  }
-  return true;
-}
-
-// Of the types that are JSON's own: it is no message and nothing binary.
-inline bool isPlainJson(PyObject* object) noexcept {
-  const auto* type = Py_TYPE(object);
-  return type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type || type == &PyLong_Type ||
-         type == &PyFloat_Type || type == &PyBool_Type || type == &PyTuple_Type || object == Py_None;
-}
-
-inline bool readPayload(PyObject* payload, Outgoing& out, const Gil& gil) {
-  static PyObject *binaryType = nullptr, *messageType = nullptr;
-  if (!isPlainJson(payload)) {
-    if (!imported(binaryType, "qtforge.communication", "BinaryMessage", gil)) return false;
-    if (!imported(messageType, "qtforge.communication", "Message", gil)) return false;
-    const int message = PyObject_IsInstance(payload, messageType);
-    if (message < 0) return false;
-    if (message) {
-      const Ref inner = Ref::steal(PyObject_GetAttrString(payload, "payload"));
-      return inner && readPayload(inner.get(), out, gil);
-    }
-    const int binary = PyObject_IsInstance(payload, binaryType);
-    if (binary < 0) return false;
-    if (binary || (PyObject_CheckBuffer(payload) && (PySequence_Check(payload) || PyMemoryView_Check(payload)))) {
-      const Ref made = binary ? Ref::borrow(payload) : Ref::steal(PyObject_CallFunctionObjArgs(binaryType, payload, nullptr));
-      if (!made || !readBinary(made.get(), out.binary, gil)) return false;
-      out.args.payload = {qtforge::detail::PayloadKind::Binary, &out.binary, nullptr};
-      return true;
-    }
-  }
-  if (auto begun = out.built.begin(out.args); !begun) return raise(begun.error(), gil);
-  FromPython conversion(gil);
-  if (!conversion.convert(payload, out.built.json())) {
-    raise(Error(Errc::ConversionFailed, "message" + conversion.place + ": " + conversion.reason), gil);
-    return false;
-  }
-  out.attachments = std::move(conversion.attachments);
-  if (auto ended = out.built.end(out.args, true); !ended) return raise(ended.error(), gil);
-  return true;
-}
-
 inline void* clientOf(const PluginContext* plugin) { return plugin ? plugin->client : root().client; }
 
 inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* replyTo, PyObject* headers, int retain) {
@@ -142,7 +35,8 @@ inline PyObject* bridgePublish(PyObject* topic, PyObject* payload, PyObject* rep
   const auto name = textArgument(topic, "topic");
   if (!name) return nullptr;
   Outgoing outgoing(*name);
-  if (!readPayload(payload, outgoing, gil)) return nullptr;
+  if (Ref snapshot = Snapshot::of(payload, gil)) outgoing.take(std::move(snapshot));
+  else if (!readPayload(payload, outgoing, gil)) return nullptr;
   outgoing.extras.retain = retain != 0;
   if (replyTo && replyTo != Py_None) {
     const auto reply = textArgument(replyTo, "reply_to");

@@ -3,6 +3,7 @@
 
 #include <qtforge/communication/subscription.hpp>
 #include <qtforge/python/convert.hpp>
+#include <qtforge/python/detail/snapshot.hpp>
 #include <qtforge/python/detail/watched_call.hpp>
 
 #include <memory>
@@ -28,6 +29,7 @@ inline Ref binaryToPython(const BinaryMessage& binary, const Gil& gil) {
 
 /// A payload as handlers get it: dict, list, scalar, or a BinaryMessage. Null with a Python error set.
 inline Ref payloadOf(Arrival& arrival, const Gil& gil) {
+  if (PyObject* snapshot = Snapshot::in(arrival.shadow)) return Snapshot::copy(snapshot, gil);
   const auto json = arrival.json();
   if (!json) {
     raise(json.error(), gil);

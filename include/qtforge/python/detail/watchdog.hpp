@@ -109,8 +109,10 @@ class Watchdog {
       ThreadWatch::forEach([&](ThreadWatch& watch) {
         const auto number = watch.running.load(std::memory_order_acquire);
         if (number != 0) idle = false;
-        if (number != watch.seen.number || paused) watch.seen = {number, now, now + limit(), firstPause(), false};
-        else if (number != 0) lookAt(watch, number, now);
+        if (number != watch.seen.number || paused) {
+          const auto seen = Clock::now();  // it may have begun after `now`
+          watch.seen = {number, seen, seen + limit(), firstPause(), false};
+        } else if (number != 0) lookAt(watch, number, now);
       });
       lock.lock();
     }
