@@ -347,6 +347,65 @@ BOOST_AUTO_TEST_CASE(a_described_struct_is_a_dict_in_python_and_a_dict_becomes_t
   BOOST_REQUIRE(executor.execute("responder.unsubscribe()").has_value());
 }
 
+// From Python to Python it is no JSON; who is between them makes it that, whoever comes first and last.
+BOOST_AUTO_TEST_CASE(what_python_publishes_is_the_same_for_all_and_nobody_changes_it_for_another) {
+  const auto& bus = MessageBus::instance();
+  PythonExecutor executor;
+  BOOST_REQUIRE(executor.execute(R"(
+import qtforge
+bus = qtforge.MessageBus.instance()
+seen = []
+def spoil(message):
+    seen.append(message == expected())
+    message["list"][0].append("spoilt")
+    message["dict"].clear()
+def keep(message):
+    seen.append(message == expected())
+def expected():
+    return {"list": [[1, 2.5], "text"], "dict": {"a": None, "grün": True}, "large": 2**64 - 1}
+def listen(handler, delivery):
+    return bus.subscribe("embed.shared", handler, delivery=delivery)
+def send(retain):
+    message = expected()
+    message["list"][0] = tuple(message["list"][0])
+    bus.publish("embed.shared", message, retain=retain)
+    message["dict"]["a"] = "changed after it was published"
+)").has_value());
+  const auto expected = executor.evaluate<json::value>("expected()").value();
+  std::atomic<int> good{0}, wrong{0};
+  const auto compare = [&](const json::value& value) { ++(value == expected ? good : wrong); };
+  std::optional<Message> kept;
+  const auto python = [&](const char* code) { BOOST_REQUIRE(executor.execute(code).has_value()); };
+  // Each subscriber alone, and after and before each of the others.
+  for (const bool retain : {false, true})
+    for (const auto& order : {std::array{0, 1, 2, 3}, std::array{3, 2, 1, 0}, std::array{2, 0, 3, 1}}) {
+      good = wrong = 0;
+      python("bus.clear_retained('embed.shared'); seen.clear(); held = []");
+      std::vector<Subscription> held;
+      for (const int who : order) {
+        if (who == 0) python("held.append(listen(spoil, 'direct'))");
+        if (who == 1) python("held.append(listen(keep, 'direct')); held.append(listen(spoil, 'queued'))");
+        if (who == 2) held.push_back(bus.subscribe("embed.shared", compare, {.delivery = DeliveryMode::Direct}).value());
+        if (who == 3)
+          held.push_back(bus.subscribe("embed.shared", [&](const Message& message) {
+            compare(*message.json());
+            kept = message;
+          }).value());
+        BOOST_REQUIRE(executor.callFunction("send", retain).has_value());
+        BOOST_REQUIRE(bus.drain().has_value());
+      }
+      python("late = listen(keep, 'queued')");
+      BOOST_REQUIRE(bus.drain().has_value());
+      BOOST_TEST(wrong == 0);
+      BOOST_TEST(good > 0);
+      BOOST_TEST(executor.evaluate<bool>("all(seen) and len(seen) > 0").value());
+      python("late.unsubscribe()\nfor one in held: one.unsubscribe()");
+      BOOST_TEST((*kept->json() == expected));
+      BOOST_TEST(bus.publish("embed.again", *kept).has_value());  // its payload is shared
+    }
+  python("bus.clear_retained('embed.shared')");
+}
+
 BOOST_AUTO_TEST_CASE(a_call_that_waits_for_a_lane_is_told_when_the_lane_ends) {
   python::Lane lane("ending");
   std::latch busy(1), calling(1), ending(1);
