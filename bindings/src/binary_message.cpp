@@ -1,10 +1,10 @@
 // binary_message.cpp: qtforge.BinaryMessage: bytes that do not change, with what is needed to understand them.
 
+#include "dtype.hpp"
 #include "types.hpp"
 
 #include <structmember.h>
 
-#include <cstdlib>
 #include <cstring>
 
 namespace qtforge::bindings {
@@ -125,8 +125,10 @@ PyObject* construct(PyObject* type, PyObject* const* args, std::size_t count, Py
   Ref contentType(given[1] ? retained(given[1]) : PyUnicode_InternFromString("application/octet-stream"));
   if (!dtype) dtype.reset(PyUnicode_InternFromString(""));
   if (!shape) shape.reset(PyTuple_New(0));
+  const Py_ssize_t size = PyObject_Size(data.get());
+  if (size < 0 || !dtype || !shape || !fits(size, dtype.get(), shape.get())) return nullptr;
   auto* types = reinterpret_cast<PyTypeObject*>(type);
-  PyObject* self = contentType && dtype && shape ? types->tp_alloc(types, 0) : nullptr;
+  PyObject* self = contentType ? types->tp_alloc(types, 0) : nullptr;
   if (!self) return nullptr;
   cast(self)->data = data.release();
   cast(self)->contentType = contentType.release();
@@ -183,30 +185,17 @@ PyObject* reduce(PyObject* self, PyObject*) {
 
 PyObject* same(PyObject* self, PyObject*) { return retained(self); }
 
-// Bytes per element of "<f4" and the like; 0 for what is no plain number.
-Py_ssize_t itemSize(PyObject* dtype) {
-  const char* text = PyUnicode_AsUTF8(dtype);
-  if (!text) return PyErr_Clear(), 0;
-  if (*text && std::strchr("<>|=", *text)) ++text;
-  if (!*text || !std::strchr("biufc", *text)) return 0;
-  const char* digits = text + 1;
-  return std::strlen(digits) <= 2 && std::strspn(digits, "0123456789") == std::strlen(digits) ? std::atoi(digits) : 0;
-}
-
 // numpy would prefer the buffer protocol and lose dtype and shape, so the type does not offer it; `data` does.
 PyObject* arrayInterface(PyObject* self, void*) {
   const auto* m = cast(self);
   const bool typed = PyUnicode_GET_LENGTH(m->dtype) != 0;
-  Ref shape(retained(m->shape));
-  if (!typed || PyTuple_GET_SIZE(m->shape) == 0) {
-    const Py_ssize_t item = typed ? itemSize(m->dtype) : 1;
-    if (item == 0) {
-      PyErr_Format(PyExc_AttributeError, "a BinaryMessage with dtype %R and no shape describes no array", m->dtype);
-      return nullptr;
-    }
-    const Py_ssize_t size = PyObject_Size(m->data);
-    if (size < 0 || !(shape.reset(Py_BuildValue("(n)", size / item)), shape)) return nullptr;
+  const Py_ssize_t item = itemSize(m->dtype), size = PyObject_Size(m->data);
+  if (item == 0) {
+    PyErr_Format(PyExc_AttributeError, "a BinaryMessage with dtype %R describes no array", m->dtype);
+    return nullptr;
   }
+  Ref shape(PyTuple_GET_SIZE(m->shape) ? retained(m->shape) : size < 0 ? nullptr : Py_BuildValue("(n)", size / item));
+  if (!shape) return nullptr;
   Ref plain(typed ? nullptr : PyUnicode_FromString("|u1"));
   if (!typed && !plain) return nullptr;
   return Py_BuildValue("{sisOsOsO}", "version", 3, "typestr", typed ? m->dtype : plain.get(), "shape", shape.get(),
@@ -242,10 +231,11 @@ constexpr const char* documentation =
     "    data: bytes-like, or a numpy array, which gives dtype and shape too. What is read-only and contiguous is\n"
     "        shared and must not change any more; what is writable is copied, in C order.\n"
     "    content_type: media type (RFC 6838).\n"
-    "    dtype: element type in numpy's notation.\n"
+    "    dtype: element type in numpy's notation; empty: bytes.\n"
     "    shape: elements per dimension, C order.\n\n"
     "Raises:\n"
-    "    TypeError, ValueError: an argument is wrong; the message names it.\n";
+    "    TypeError, ValueError: an argument is wrong; the message names it. ValueError also where dtype and shape take\n"
+    "        another number of bytes than there are.\n";
 
 }  // namespace
 

@@ -201,6 +201,7 @@ def test_a_buffer_without_numpy_is_flattened():
 
 def test_what_describes_no_array_has_no_array_interface():
     assert not hasattr(BinaryMessage(b"1234", dtype="made up"), "__array_interface__")
+    assert not hasattr(BinaryMessage(b"12345678", dtype="|O8", shape=(1,)), "__array_interface__")
     assert numpy.asarray(BinaryMessage(b"\1\0\2\0", dtype="<i2")).tolist() == [1, 2]
 
 
@@ -216,11 +217,35 @@ def test_what_describes_no_array_has_no_array_interface():
         (TypeError, (b"", "x", "u1", ["a"]), "'shape' must be a sequence of int, not list"),
         (ValueError, (b"", "x", "u1", (-1,)), "'shape' must hold sizes of at least 0, not -1"),
         (TypeError, (numpy.array([{}]),), "plain numbers"),
+        (ValueError, (b"abc", "", "<f4", (5,)), "'data' has 3 bytes, but dtype '<f4' and shape [(]5,[)] take 20"),
+        (ValueError, (b"abc", "", "<f4"), "'data' has 3 bytes, but elements of dtype '<f4' have 4 each"),
+        (ValueError, (b"abc", "", "", (2,)), "'data' has 3 bytes, but dtype '' and shape [(]2,[)] take 2"),
+        (ValueError, (b"abc", "", "<f4", (0,)), "take 0"),
+        (ValueError, (b"", "", "|u1", (2**62, 8)), "take more than memory can have"),
+        (ValueError, (b"abc", "", "<U1", (1,)), "take 4"),
+        (ValueError, (b"abc", "", "<M8[ns]", (1,)), "take 8"),
+        (ValueError, (b"abc", "", "[('a', '<i2'), ('b', '|u1', (2, 2))]", (1,)), "take 6"),
     ],
 )
 def test_wrong_arguments_of_BinaryMessage_raise_and_name_them(kind, args, words):
     with pytest.raises(kind, match=words):
         BinaryMessage(*args)
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype", "shape"),
+    [
+        (b"", "<f4", (0, 3)),
+        (b"", "|u1", (2**62, 8, 0)),
+        (b"12345678", "<f4", ()),
+        (b"123456", "[('a', '<i2'), ('b', [('c', '|u1', (2, 2))])]", (1,)),
+        (b"abc", "made up", (5,)),  # nobody knows what that takes
+        (b"abc", "[('a', '|O')]", (5,)),
+        (b"abc", "[", (5,)),
+    ],
+)
+def test_sizes_that_do_not_contradict_are_taken(data, dtype, shape):
+    assert BinaryMessage(data, dtype=dtype, shape=shape).shape == shape
 
 
 def test_a_binary_message_does_not_change():
@@ -247,7 +272,9 @@ def test_making_messages_keeps_no_references():
             Message("a", data, headers=headers)
             BinaryMessage(data, shape=[len(data)])
             with pytest.raises(TypeError):
-                BinaryMessage(data, shape=data)[0]
+                BinaryMessage(data, shape=[len(data)])[0]
+            with pytest.raises(ValueError, match="take"):
+                BinaryMessage(data, shape=data)
             with pytest.raises(TypeError):
                 Message("a", data, id="x", headers=headers)
 

@@ -1,0 +1,108 @@
+// dtype.cpp: see dtype.hpp.
+
+#include "dtype.hpp"
+
+#include <cstring>
+#include <string_view>
+
+namespace qtforge::bindings {
+
+namespace {
+
+constexpr std::size_t longestNumber = 9;  // digits: structures of 1 GB
+
+// "4" of "<f4"; 0 for what is no such number.
+Py_ssize_t numberIn(std::string_view digits) noexcept {
+  if (digits.empty() || digits.size() > longestNumber) return 0;
+  Py_ssize_t number = 0;
+  for (const char digit : digits) {
+    if (digit < '0' || digit > '9') return 0;
+    number = 10 * number + (digit - '0');
+  }
+  return number;
+}
+
+// Of one type: numbers, times with their unit ("<M8[ns]"), text and plain memory.
+Py_ssize_t plainSize(std::string_view type) noexcept {
+  if (!type.empty() && std::strchr("<>|=", type[0])) type.remove_prefix(1);
+  if (type.empty() || !std::strchr("biufcmMSUV", type[0])) return 0;
+  const char kind = type[0];
+  type.remove_prefix(1);
+  if (kind == 'm' || kind == 'M') type = type.substr(0, type.find('['));
+  return numberIn(type) * (kind == 'U' ? 4 : 1);
+}
+
+Py_ssize_t elementsOf(PyObject* shape) {
+  if (!PyTuple_Check(shape)) return PyLong_Check(shape) ? PyLong_AsSsize_t(shape) : 0;
+  Py_ssize_t elements = 1;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(shape); ++i) {
+    PyObject* extent = PyTuple_GET_ITEM(shape, i);
+    const Py_ssize_t number = PyLong_Check(extent) ? PyLong_AsSsize_t(extent) : -1;
+    if (number < 0 || __builtin_mul_overflow(elements, number, &elements)) return 0;
+  }
+  return elements;
+}
+
+// Of a list of (name, type) or (name, type, shape), where a type may be such a list again.
+Py_ssize_t structureSize(PyObject* fields) {
+  Py_ssize_t size = 0;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(fields); ++i) {
+    PyObject* field = PyList_GET_ITEM(fields, i);
+    if (!PyTuple_Check(field) || PyTuple_GET_SIZE(field) < 2 || PyTuple_GET_SIZE(field) > 3) return 0;
+    PyObject* type = PyTuple_GET_ITEM(field, 1);
+    const char* text = PyUnicode_Check(type) ? PyUnicode_AsUTF8(type) : nullptr;
+    Py_ssize_t one = text ? plainSize(text) : PyList_Check(type) ? structureSize(type) : 0;
+    const Py_ssize_t elements = PyTuple_GET_SIZE(field) == 3 ? elementsOf(PyTuple_GET_ITEM(field, 2)) : 1;
+    if (one == 0 || __builtin_mul_overflow(one, elements, &one) || one <= 0) return 0;
+    if (__builtin_add_overflow(size, one, &size)) return 0;
+  }
+  return size;
+}
+
+Ref fieldsIn(PyObject* text) {
+  Ref ast(PyImport_ImportModule("ast"));
+  Ref fields(ast ? PyObject_CallMethod(ast.get(), "literal_eval", "O", text) : nullptr);
+  PyErr_Clear();  // then it is another text
+  return fields && PyList_Check(fields.get()) ? std::move(fields) : Ref();
+}
+
+}  // namespace
+
+Py_ssize_t itemSize(PyObject* dtype) {
+  Py_ssize_t length = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(dtype, &length);
+  if (!text) return PyErr_Clear(), 0;
+  if (length == 0) return 1;
+  if (*text != '[') return plainSize({text, static_cast<std::size_t>(length)});
+  const Ref fields = fieldsIn(dtype);
+  const Py_ssize_t size = fields ? structureSize(fields.get()) : 0;
+  PyErr_Clear();
+  return size;
+}
+
+bool fits(Py_ssize_t size, PyObject* dtype, PyObject* shape) {
+  const Py_ssize_t item = itemSize(dtype);
+  const Py_ssize_t dimensions = PyTuple_GET_SIZE(shape);
+  if (item == 0 || (dimensions == 0 && size % item == 0)) return true;
+  if (dimensions == 0) {
+    PyErr_Format(PyExc_ValueError, "BinaryMessage() argument 'data' has %zd bytes, but elements of dtype %.200R have %zd each",
+                 size, dtype, item);
+    return false;
+  }
+  Py_ssize_t needed = item;
+  bool none = false, large = false;
+  for (Py_ssize_t i = 0; i < dimensions; ++i) {
+    const Py_ssize_t extent = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i));
+    none = none || extent == 0;
+    large = large || __builtin_mul_overflow(needed, extent, &needed);
+  }
+  if (none) needed = 0;
+  if (needed == size && (none || !large)) return true;
+  Ref taken(large && !none ? PyUnicode_FromString("more than memory can have") : PyUnicode_FromFormat("%zd", needed));
+  if (taken)
+    PyErr_Format(PyExc_ValueError, "BinaryMessage() argument 'data' has %zd bytes, but dtype %.200R and shape %.200R take %U", size,
+                 dtype, shape, taken.get());
+  return false;
+}
+
+}  // namespace qtforge::bindings
