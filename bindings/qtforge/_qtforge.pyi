@@ -26,10 +26,9 @@ _Seconds: TypeAlias = SupportsFloat | SupportsIndex
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
-class _Array(Protocol):  # numpy's arrays, which to type checkers are no Buffer before Python 3.12
+class _Array(Protocol):  # numpy's arrays, which to type checkers are no Buffer before Python 3.12, and others like them
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
-    def tobytes(self) -> bytes: ...
 
 class _SubscriptionStats(TypedDict):
     delivered: int
@@ -77,6 +76,8 @@ class BinaryMessage:
         content_type: str = "application/octet-stream",
         dtype: str = "",
         shape: Sequence[SupportsIndex] = (),
+        *,
+        copy: bool | None = None,
     ) -> BinaryMessage: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __copy__(self) -> BinaryMessage: ...

@@ -1,11 +1,10 @@
 // binary_message.cpp: qtforge.BinaryMessage: bytes that do not change, with what is needed to understand them.
 
+#include "array_source.hpp"
 #include "dtype.hpp"
 #include "types.hpp"
 
 #include <structmember.h>
-
-#include <cstring>
 
 namespace qtforge::bindings {
 
@@ -19,73 +18,37 @@ struct BinaryMessageObject {
   PyObject* shape;        // tuple of int
 };
 
-Signature<4> signature{"BinaryMessage", {"data", "content_type", "dtype", "shape"}, 4, 1};
+Signature<5> signature{"BinaryMessage", {"data", "content_type", "dtype", "shape", "copy"}, 4, 1};
 
 BinaryMessageObject* cast(PyObject* self) noexcept { return reinterpret_cast<BinaryMessageObject*>(self); }
 
-class BufferView {
- public:
-  ~BufferView() {
-    if (held_) PyBuffer_Release(&view_);
-  }
-  bool acquire(PyObject* source) { return held_ = PyObject_GetBuffer(source, &view_, PyBUF_FULL_RO) == 0; }
-  const Py_buffer* operator->() const { return &view_; }
-  const Py_buffer* get() const { return &view_; }
+enum class Copying { WhereItMayChange, Always, Never };
 
- private:
-  Py_buffer view_{};
-  bool held_ = false;
-};
-
-bool isPlainBytes(const Py_buffer& view) noexcept {
-  return view.ndim == 1 && (!view.format || std::strcmp(view.format, "B") == 0);
-}
-
-PyObject* copyOf(const Py_buffer& view) {
-  Ref bytes(PyBytes_FromStringAndSize(nullptr, view.len));
-  if (!bytes) return nullptr;
-  if (view.len && PyBuffer_ToContiguous(PyBytes_AS_STRING(bytes.get()), const_cast<Py_buffer*>(&view), view.len, 'C'))
-    return nullptr;
-  return PyMemoryView_FromObject(bytes.get());
-}
-
-// What is read-only is taken as it is, all else is copied: its owner may write to it later.
-PyObject* immutableView(PyObject* source) {
-  if (!PyObject_CheckBuffer(source))
-    return raiseType(signature.function(), "data", "bytes-like or a numpy array", source), nullptr;
-  BufferView view;
-  if (!view.acquire(source)) return nullptr;
-  if (view->format && std::strchr(view->format, 'O')) {
-    PyErr_SetString(PyExc_TypeError, "BinaryMessage() argument 'data' must hold plain numbers, not Python objects");
-    return nullptr;
-  }
-  if (!view->readonly || view->len == 0 || !PyBuffer_IsContiguous(view.get(), 'C')) return copyOf(*view.get());
-  Ref whole(PyMemoryView_FromObject(source));
-  if (!whole || isPlainBytes(*view.get())) return whole.release();
-  if (PyObject* flat = PyObject_CallMethod(whole.get(), "cast", "s", "B")) return flat;
-  if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError)) return nullptr;
-  PyErr_Clear();  // memoryview casts no structures and foreign byte orders
-  return copyOf(*view.get());
-}
-
-bool mayDescribeItself(PyObject* source) noexcept {
-  return !PyBytes_CheckExact(source) && !PyMemoryView_Check(source) && !PyByteArray_CheckExact(source);
-}
-
-// dtype and shape by numpy's array interface, where the source has one. @return false with a Python error set
-bool describe(PyObject* source, Ref& dtype, Ref& shape) {
-  Ref described(PyObject_GetAttrString(source, "__array_interface__"));
-  if (!described) {
-    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return false;
-    PyErr_Clear();
-    return true;
-  }
-  if (!PyDict_Check(described.get())) return true;
-  PyObject* type = PyDict_GetItemString(described.get(), "typestr");
-  PyObject* dimensions = PyDict_GetItemString(described.get(), "shape");
-  if (type && PyUnicode_Check(type)) dtype.reset(retained(type));
-  if (!shape && dimensions && PyTuple_Check(dimensions)) shape.reset(retained(dimensions));
+bool readCopying(PyObject* given, Copying& out) {
+  if (given && given != Py_None && !PyBool_Check(given))
+    return raiseType(signature.function(), signature.name(4), "True, False or None", given), false;
+  out = !given || given == Py_None ? Copying::WhereItMayChange : given == Py_True ? Copying::Always : Copying::Never;
   return true;
+}
+
+// A read-only memoryview of the array's bytes.
+PyObject* bytesOf(std::unique_ptr<ArraySource> source, Copying copying) {
+  const bool shared = copying != Copying::Always && source->isContiguous();
+  if (copying == Copying::Never && !shared) {
+    PyErr_SetString(PyExc_ValueError, "BinaryMessage() argument 'data' is not contiguous in C order: copy=False cannot "
+                                      "share it; leave `copy` out, or pass a contiguous array");
+    return nullptr;
+  }
+  if (const Ref owner = shared && source->size() ? source->lastingOwner() : nullptr) {
+    Ref whole(PyMemoryView_FromObject(owner.get()));
+    if (!whole) return nullptr;
+    const Py_buffer* all = PyMemoryView_GET_BUFFER(whole.get());
+    const auto first = static_cast<const char*>(source->data()) - static_cast<const char*>(all->buf);
+    return source->size() == all->len ? whole.release() : PySequence_GetSlice(whole.get(), first, first + source->size());
+  }
+  if (copying == Copying::Never) return lend(std::move(source));
+  const Ref bytes(source->copy());
+  return bytes ? PyMemoryView_FromObject(bytes.get()) : nullptr;
 }
 
 PyObject* dimensionsOf(PyObject* given) {
@@ -111,27 +74,28 @@ PyObject* dimensionsOf(PyObject* given) {
 }
 
 PyObject* construct(PyObject* type, PyObject* const* args, std::size_t count, PyObject* keywords) {
-  std::array<PyObject*, 4> given;
-  if (!signature.bind(args, PyVectorcall_NARGS(count), keywords, given)) return nullptr;
+  std::array<PyObject*, 5> given;
+  Copying copying;
+  if (!signature.bind(args, PyVectorcall_NARGS(count), keywords, given) || !readCopying(given[4], copying)) return nullptr;
   for (std::size_t i = 1; i <= 2; ++i)
     if (given[i] && !PyUnicode_Check(given[i]))
       return raiseType(signature.function(), signature.name(i), "str", given[i]), nullptr;
-  Ref data(immutableView(given[0]));
+  auto source = ArraySource::of(given[0]);
+  if (!source) return nullptr;
+  const bool typed = given[2] && PyUnicode_GET_LENGTH(given[2]);
+  Ref dtype(retained(typed ? given[2] : source->dtype()));
+  Ref shape(given[3] ? dimensionsOf(given[3]) : typed ? PyTuple_New(0) : retained(source->shape()));
+  if (!shape) return nullptr;
+  const Ref contentType(given[1] ? retained(given[1]) : PyUnicode_InternFromString("application/octet-stream"));
+  Ref data(bytesOf(std::move(source), copying));
   if (!data) return nullptr;
-  Ref dtype, shape;
-  if (given[2] && PyUnicode_GET_LENGTH(given[2])) dtype.reset(retained(given[2]));
-  if (given[3] && !(shape.reset(dimensionsOf(given[3])), shape)) return nullptr;
-  if (!dtype && mayDescribeItself(given[0]) && !describe(given[0], dtype, shape)) return nullptr;
-  Ref contentType(given[1] ? retained(given[1]) : PyUnicode_InternFromString("application/octet-stream"));
-  if (!dtype) dtype.reset(PyUnicode_InternFromString(""));
-  if (!shape) shape.reset(PyTuple_New(0));
   const Py_ssize_t size = PyObject_Size(data.get());
-  if (size < 0 || !dtype || !shape || !fits(size, dtype.get(), shape.get())) return nullptr;
+  if (size < 0 || !fits(size, dtype.get(), shape.get())) return nullptr;
   auto* types = reinterpret_cast<PyTypeObject*>(type);
   PyObject* self = contentType ? types->tp_alloc(types, 0) : nullptr;
   if (!self) return nullptr;
   cast(self)->data = data.release();
-  cast(self)->contentType = contentType.release();
+  cast(self)->contentType = retained(contentType.get());
   cast(self)->dtype = dtype.release();
   cast(self)->shape = shape.release();
   return self;
@@ -173,7 +137,7 @@ PyObject* compare(PyObject* self, PyObject* other, int operation) {
 PyObject* represent(PyObject* self) {
   const auto* m = cast(self);
   const Py_ssize_t size = PyObject_Size(m->data);
-  Ref fields(size < 0 ? nullptr : representFields(signature.names().subspan(1), std::array{m->contentType, m->dtype, m->shape}));
+  Ref fields(size < 0 ? nullptr : representFields(signature.names().subspan(1, 3), std::array{m->contentType, m->dtype, m->shape}));
   return fields ? PyUnicode_FromFormat("<BinaryMessage of %zd bytes, %U>", size, fields.get()) : nullptr;
 }
 
@@ -196,10 +160,12 @@ PyObject* arrayInterface(PyObject* self, void*) {
   }
   Ref shape(PyTuple_GET_SIZE(m->shape) ? retained(m->shape) : size < 0 ? nullptr : Py_BuildValue("(n)", size / item));
   if (!shape) return nullptr;
-  Ref plain(typed ? nullptr : PyUnicode_FromString("|u1"));
-  if (!typed && !plain) return nullptr;
-  return Py_BuildValue("{sisOsOsO}", "version", 3, "typestr", typed ? m->dtype : plain.get(), "shape", shape.get(),
-                       "data", m->data);
+  const Ref fields = fieldsOf(m->dtype);
+  const Ref type(fields ? PyUnicode_FromFormat("|V%zd", item) : typed ? retained(m->dtype) : PyUnicode_FromString("|u1"));
+  if (!type) return nullptr;
+  Ref interface(Py_BuildValue("{sisOsOsO}", "version", 3, "typestr", type.get(), "shape", shape.get(), "data", m->data));
+  if (interface && fields && PyDict_SetItemString(interface.get(), "descr", fields.get()) != 0) return nullptr;
+  return interface.release();
 }
 
 PyMethodDef methods[] = {
@@ -225,17 +191,20 @@ PyGetSetDef properties[] = {
 };
 
 constexpr const char* documentation =
-    "BinaryMessage(data, content_type='application/octet-stream', dtype='', shape=())\n--\n\n"
+    "BinaryMessage(data, content_type='application/octet-stream', dtype='', shape=(), *, copy=None)\n--\n\n"
     "Bytes with what is needed to understand them. Its attributes cannot be set.\n\n"
     "Args:\n"
-    "    data: bytes-like, or a numpy array, which gives dtype and shape too. What is read-only and contiguous is\n"
-    "        shared and must not change any more; what is writable is copied, in C order.\n"
+    "    data: bytes-like, or an array by the buffer protocol or __array_interface__, which gives dtype and shape too:\n"
+    "        array.array, numpy's and memoryviews with a format among them.\n"
     "    content_type: media type (RFC 6838).\n"
-    "    dtype: element type in numpy's notation; empty: bytes.\n"
-    "    shape: elements per dimension, C order.\n\n"
+    "    dtype: element type in numpy's notation, of structures the list of fields as text; empty: bytes.\n"
+    "    shape: elements per dimension, C order.\n"
+    "    copy: None shares what never changes (bytes, what C++ published, contiguous read-only views and arrays of them)\n"
+    "        and copies all else, into C order. True copies. False shares what others may write too: do not change it\n"
+    "        while anybody may look at the message.\n\n"
     "Raises:\n"
     "    TypeError, ValueError: an argument is wrong; the message names it. ValueError also where dtype and shape take\n"
-    "        another number of bytes than there are.\n";
+    "        another number of bytes than there are, and with copy=False for what is not contiguous in C order.\n";
 
 }  // namespace
 

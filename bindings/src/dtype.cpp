@@ -59,11 +59,16 @@ Py_ssize_t structureSize(PyObject* fields) {
   return size;
 }
 
-Ref fieldsIn(PyObject* text) {
-  Ref ast(PyImport_ImportModule("ast"));
-  Ref fields(ast ? PyObject_CallMethod(ast.get(), "literal_eval", "O", text) : nullptr);
-  PyErr_Clear();  // then it is another text
-  return fields && PyList_Check(fields.get()) ? std::move(fields) : Ref();
+// The letter that numpy has for one of `struct`, or 0.
+char kindOf(const char* format) noexcept {
+  const bool complex = *format == 'Z';
+  if (complex) ++format;
+  if (!*format || format[1]) return 0;  // several, or a structure
+  if (std::strchr("efdg", *format)) return complex ? 'c' : 'f';
+  if (complex) return 0;
+  if (std::strchr("bhilqn", *format)) return 'i';
+  if (std::strchr("BHILQN", *format)) return 'u';
+  return *format == '?' ? 'b' : *format == 'c' ? 'S' : *format == 'u' || *format == 'w' ? 'U' : 0;
 }
 
 }  // namespace
@@ -74,10 +79,49 @@ Py_ssize_t itemSize(PyObject* dtype) {
   if (!text) return PyErr_Clear(), 0;
   if (length == 0) return 1;
   if (*text != '[') return plainSize({text, static_cast<std::size_t>(length)});
-  const Ref fields = fieldsIn(dtype);
+  const Ref fields = fieldsOf(dtype);
   const Py_ssize_t size = fields ? structureSize(fields.get()) : 0;
   PyErr_Clear();
   return size;
+}
+
+bool holdsObjects(PyObject* dtype) {
+  const char* text = PyUnicode_AsUTF8(dtype);
+  if (!text) return PyErr_Clear(), false;
+  if (*text == '[') return std::strstr(text, "'|O") != nullptr;
+  return text[0] == 'O' || (text[0] && text[1] == 'O');
+}
+
+PyObject* dtypeOfFormat(const char* format, Py_ssize_t itemSize) {
+  char order = PY_LITTLE_ENDIAN ? '<' : '>';
+  if (*format && std::strchr("@=<>!", *format)) {
+    if (*format == '<') order = '<';
+    if (*format == '>' || *format == '!') order = '>';
+    ++format;
+  }
+  const char kind = kindOf(format);
+  if (kind == 0 || (kind == 'U' && itemSize != 4)) return PyUnicode_InternFromString("");
+  return PyUnicode_FromFormat("%c%c%zd", itemSize == 1 ? '|' : order, kind, kind == 'U' ? itemSize / 4 : itemSize);
+}
+
+PyObject* dtypeOfInterface(PyObject* type, PyObject* fields) {
+  const char* text = PyUnicode_AsUTF8(type);
+  if (!text) return nullptr;
+  const bool structure = text[0] && text[1] == 'V' && fields && PyList_Check(fields) && PyList_GET_SIZE(fields) > 0;
+  if (!structure) return retained(type);
+  // numpy writes plain memory as one field without a name.
+  PyObject* first = PyList_GET_ITEM(fields, 0);
+  PyObject* name = PyTuple_Check(first) && PyTuple_GET_SIZE(first) ? PyTuple_GET_ITEM(first, 0) : nullptr;
+  const bool plain = PyList_GET_SIZE(fields) == 1 && name && PyUnicode_Check(name) && PyUnicode_GET_LENGTH(name) == 0;
+  return plain ? retained(type) : PyObject_Repr(fields);
+}
+
+Ref fieldsOf(PyObject* dtype) {
+  if (PyUnicode_GET_LENGTH(dtype) == 0 || PyUnicode_READ_CHAR(dtype, 0) != '[') return Ref();
+  const Ref ast(PyImport_ImportModule("ast"));
+  Ref fields(ast ? PyObject_CallMethod(ast.get(), "literal_eval", "O", dtype) : nullptr);
+  PyErr_Clear();  // then it is another text
+  return fields && PyList_Check(fields.get()) ? std::move(fields) : Ref();
 }
 
 bool fits(Py_ssize_t size, PyObject* dtype, PyObject* shape) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import copy
 import gc
 import pickle
@@ -136,67 +135,6 @@ def test_received_data_outlives_its_message(bus, inbox):
     gc.collect()
     assert (view == ord("y")).all()
     assert not view.flags.writeable
-
-
-def test_immutable_bytes_are_not_copied():
-    data = b"z" * 1000
-    assert BinaryMessage(data).data.obj is data
-    assert BinaryMessage(memoryview(data)).data.obj is data
-
-
-def test_writable_data_is_copied():
-    data = bytearray(b"abc")
-    message = BinaryMessage(data)
-    data[0] = 0
-    data.append(1)  # not locked by an export
-    assert bytes(message.data) == b"abc"
-
-
-def test_a_numpy_array_brings_dtype_and_shape(bus, inbox):
-    got = inbox("binary.array")
-    values = numpy.arange(6, dtype="<f4").reshape(2, 3)
-    message = BinaryMessage(values)
-    assert (message.dtype, message.shape) == ("<f4", (2, 3))
-    bus.publish("binary.array", message)
-    arrived = numpy.asarray(got.get())
-    assert arrived.dtype == values.dtype
-    assert (arrived == values).all()
-    assert not arrived.flags.writeable
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        numpy.arange(6, dtype="<i2").reshape(2, 3).T,
-        numpy.arange(10, dtype="u1")[::2],
-        numpy.arange(3, dtype=">i4"),
-        numpy.zeros((0, 3)),
-        numpy.array([True, False]),
-        numpy.array([1 + 2j]),
-    ],
-)
-@pytest.mark.parametrize("writeable", [True, False])
-def test_arrays_of_any_layout_keep_their_values(values, writeable):
-    values = values.copy(order="K")
-    values.setflags(write=writeable)
-    message = BinaryMessage(values)
-    again = numpy.frombuffer(message.data, dtype=message.dtype).reshape(message.shape)
-    assert again.dtype == values.dtype
-    assert (again == values).all()
-    assert (message.data.ndim, message.data.format) == (1, "B")
-
-
-def test_a_read_only_array_is_shared():
-    values = numpy.arange(1000.0)
-    values.setflags(write=False)
-    assert numpy.shares_memory(numpy.asarray(BinaryMessage(values)), values)
-
-
-def test_a_buffer_without_numpy_is_flattened():
-    message = BinaryMessage(array.array("i", [1, 2]))
-    assert len(message.data) == 8
-    assert (message.dtype, message.shape) == ("", ())
-    assert numpy.asarray(message).dtype == numpy.uint8
 
 
 def test_what_describes_no_array_has_no_array_interface():

@@ -69,6 +69,12 @@ class Buffer {
   [[nodiscard]] std::uint8_t operator[](std::size_t index) const noexcept { return data()[index]; }
   operator std::span<const std::uint8_t>() const noexcept { return {data(), size()}; }
 
+  /// The owner that `of` was given, if that was an Owner and in this binary; else null.
+  template <class Owner>
+  [[nodiscard]] const Owner* owner() const noexcept {
+    return control_ && control_->destroy == &Held<Owner>::drop ? &static_cast<Held<Owner>*>(control_)->owner : nullptr;
+  }
+
   friend bool operator==(const Buffer& a, const Buffer& b) noexcept {
     return a.size() == b.size() && (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size()) == 0);
   }
@@ -78,8 +84,10 @@ class Buffer {
   struct Held : detail::BufferControl {
     explicit Held(Owner&& moved) : owner(std::move(moved)) {
       lease = detail::retainOwnLease();
-      destroy = [](detail::BufferControl* self) { delete static_cast<Held*>(self); };
+      destroy = &drop;
     }
+    static void drop(detail::BufferControl* self) { delete static_cast<Held*>(self); }
+
     Owner owner;
   };
 

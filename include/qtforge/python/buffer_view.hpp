@@ -4,6 +4,7 @@
 
 #include <qtforge/communication/buffer.hpp>
 #include <qtforge/python/detail/exporter_type.hpp>
+#include <qtforge/python/detail/lasting_memory.hpp>
 #include <qtforge/python/python_error.hpp>
 
 #include <new>
@@ -23,13 +24,31 @@ struct BufferExporter {
     return PyBuffer_FillInfo(view, self, data, static_cast<Py_ssize_t>(held.size()), 1, flags);
   }
 
-  static PyTypeObject* type(const Gil& gil) { return exporterType<BufferExporter>("qtforge.SharedBytes", gil); }
+  static PyTypeObject* type(const Gil& gil) { return exporterType<BufferExporter>(sharedBytesName, gil); }
 };
+
+// The bytes object that is exactly `buffer`, or null. Borrowed.
+inline PyObject* bytesBehind(const Buffer& buffer, const Gil&) noexcept {
+  const auto* owner = buffer.owner<SharedRef>();
+  PyObject* object = owner ? owner->get() : nullptr;
+  const bool same = object && PyBytes_CheckExact(object) &&
+                    reinterpret_cast<const std::uint8_t*>(PyBytes_AS_STRING(object)) == buffer.data() &&
+                    static_cast<std::size_t>(PyBytes_GET_SIZE(object)) == buffer.size();
+  return same ? object : nullptr;
+}
+
+// `bytes` of an owner as lastingOwner gives it. What came from C++ goes back as that, not wrapped once more.
+inline Buffer bufferWithin(Ref owner, std::span<const std::uint8_t> bytes, const Gil& gil) {
+  if (Py_TYPE(owner.get()) != BufferExporter::type(gil)) return Buffer::of(bytes, SharedRef(std::move(owner)));
+  const Buffer& whole = reinterpret_cast<BufferExporter*>(owner.get())->buffer;
+  return whole.data() == bytes.data() && whole.size() == bytes.size() ? whole : Buffer::of(bytes, whole);
+}
 
 }  // namespace detail
 
 /// A read-only memoryview of unsigned bytes over `buffer`, which it keeps alive. Null with an error set on failure.
 inline Ref viewOf(const Buffer& buffer, const Gil& gil) {
+  if (PyObject* bytes = detail::bytesBehind(buffer, gil)) return Ref::steal(PyMemoryView_FromObject(bytes));
   PyTypeObject* type = detail::BufferExporter::type(gil);
   if (!type) return {};
   const Ref exporter = Ref::steal(type->tp_alloc(type, 0));
@@ -38,7 +57,8 @@ inline Ref viewOf(const Buffer& buffer, const Gil& gil) {
   return Ref::steal(PyMemoryView_FromObject(exporter.get()));
 }
 
-/// The bytes of a bytes-like object: shared where they are read-only and contiguous, else by one copy.
+/// The bytes of a bytes-like object: shared where they never change, which is so for bytes, what C++ published, and
+/// contiguous memoryviews and arrays of them; else one copy.
 ///
 /// @return the buffer, or Errc::ConversionFailed if it is not bytes-like
 inline expected<Buffer> bufferOf(PyObject* object, const Gil& gil) {
@@ -47,26 +67,18 @@ inline expected<Buffer> bufferOf(PyObject* object, const Gil& gil) {
                           static_cast<std::size_t>(PyBytes_GET_SIZE(object)));
     return Buffer::of(bytes, SharedRef(Ref::borrow(object)));
   }
-  Py_buffer view;
-  if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) != 0)
-    return takePythonError("bytes expected", gil, Errc::ConversionFailed);
-  // What cannot change is shared: views of bytes and of our own buffers' exporters.
-  PyObject* owner = view.obj && PyMemoryView_Check(view.obj) ? PyMemoryView_GET_BUFFER(view.obj)->obj : view.obj;
-  const bool immutable =
-      owner && (PyBytes_CheckExact(owner) || Py_TYPE(owner) == detail::BufferExporter::type(gil));
-  Buffer result;
-  int failed = 0;
-  if (immutable && PyBuffer_IsContiguous(&view, 'C')) {
-    result = Buffer::of({static_cast<const std::uint8_t*>(view.buf), static_cast<std::size_t>(view.len)},
-                        SharedRef(Ref::borrow(owner)));
-  } else if (view.len > 0) {
-    std::vector<std::uint8_t> copy(static_cast<std::size_t>(view.len));
-    failed = PyBuffer_ToContiguous(copy.data(), &view, view.len, 'C');
-    result = Buffer(std::move(copy));
+  detail::HeldBuffer view;
+  if (!view.acquire(object, PyBUF_FULL_RO)) return takePythonError("bytes expected", gil, Errc::ConversionFailed);
+  if (view->len == 0) return Buffer();
+  const auto size = static_cast<std::size_t>(view->len);
+  if (view->readonly && PyBuffer_IsContiguous(&*view, 'C')) {
+    Ref owner = detail::lastingOwner(object, view->buf, size, gil);
+    if (owner) return detail::bufferWithin(std::move(owner), {static_cast<const std::uint8_t*>(view->buf), size}, gil);
   }
-  PyBuffer_Release(&view);
-  if (failed) return takePythonError("bytes expected", gil, Errc::ConversionFailed);
-  return result;
+  std::vector<std::uint8_t> copy(size);
+  if (PyBuffer_ToContiguous(copy.data(), const_cast<Py_buffer*>(&*view), view->len, 'C') != 0)
+    return takePythonError("bytes expected", gil, Errc::ConversionFailed);
+  return Buffer(std::move(copy));
 }
 
 }  // namespace qtforge::inline QTFORGE_ABI::python

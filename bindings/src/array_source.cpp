@@ -1,0 +1,215 @@
+// array_source.cpp: see array_source.hpp.
+
+#include "array_source.hpp"
+
+#include "dtype.hpp"
+
+#include <cstring>
+#include <new>
+
+namespace qtforge::bindings {
+
+namespace {
+
+bool wrongInterface(const char* what) {
+  PyErr_Format(PyExc_ValueError, "BinaryMessage() argument 'data' has an __array_interface__ %s", what);
+  return false;
+}
+
+bool refuseObjects() {
+  PyErr_SetString(PyExc_TypeError, "BinaryMessage() argument 'data' must hold plain numbers, not Python objects");
+  return false;
+}
+
+PyObject* tupleOf(const Py_ssize_t* numbers, Py_ssize_t count) {
+  Ref tuple(PyTuple_New(count));
+  for (Py_ssize_t i = 0; tuple && i < count; ++i) {
+    PyObject* number = PyLong_FromSsize_t(numbers[i]);
+    if (!number) return nullptr;
+    PyTuple_SET_ITEM(tuple.get(), i, number);
+  }
+  return tuple.release();
+}
+
+// What is never an array, or only by the buffer protocol, is not asked for attributes.
+bool mayDescribeItself(PyObject* object) noexcept {
+  return !PyBytes_CheckExact(object) && !PyMemoryView_Check(object) && !PyByteArray_CheckExact(object) &&
+         !PyUnicode_Check(object);
+}
+
+bool isNoSuchAttribute() {
+  if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return false;
+  PyErr_Clear();
+  return true;
+}
+
+}  // namespace
+
+std::unique_ptr<ArraySource> ArraySource::of(PyObject* object) {
+  std::unique_ptr<ArraySource> source(new ArraySource(object));
+  if (mayDescribeItself(object)) {
+    const Ref described(PyObject_GetAttrString(object, "__array_interface__"));
+    if (!described && !isNoSuchAttribute()) return nullptr;
+    if (described && PyDict_Check(described.get()))
+      return source->readInterface(described.get()) ? std::move(source) : nullptr;
+  }
+  if (PyObject_CheckBuffer(object)) return source->readBuffer() ? std::move(source) : nullptr;
+  raiseType("BinaryMessage", "data", "bytes-like or a numpy array", object);
+  return nullptr;
+}
+
+bool ArraySource::readBuffer() {
+  if (!held_.acquire(object_.get(), PyBUF_FULL_RO)) return false;
+  layout_ = *held_;
+  const char* format = layout_.format ? layout_.format : "B";
+  if (std::strchr(format, 'O')) return refuseObjects();
+  const bool bytes = layout_.ndim == 1 && std::strcmp(format, "B") == 0;
+  dtype_.reset(bytes ? PyUnicode_InternFromString("") : dtypeOfFormat(format, layout_.itemsize));
+  if (!dtype_) return false;
+  shape_.reset(tupleOf(layout_.shape, PyUnicode_GET_LENGTH(dtype_.get()) ? layout_.ndim : 0));
+  return shape_ != nullptr;
+}
+
+bool ArraySource::readInterface(PyObject* described) {
+  PyObject* type = PyDict_GetItemString(described, "typestr");
+  PyObject* fields = PyDict_GetItemString(described, "descr");
+  PyObject* shape = PyDict_GetItemString(described, "shape");
+  if (!type || !PyUnicode_Check(type) || !shape || !PyTuple_Check(shape)) return wrongInterface("without typestr and shape");
+  dtype_.reset(dtypeOfInterface(type, fields));
+  if (!dtype_) return false;
+  if (holdsObjects(dtype_.get())) return refuseObjects();
+  layout_.itemsize = itemSize(type);
+  if (layout_.itemsize == 0) return wrongInterface("whose typestr says no size");
+  layout_.readonly = 1;
+  if (!readExtents(shape, PyDict_GetItemString(described, "strides"))) return false;
+  shape_.reset(tupleOf(extents_.data(), layout_.ndim));
+  return shape_ && readMemory(PyDict_GetItemString(described, "data"), PyDict_GetItemString(described, "offset"));
+}
+
+bool ArraySource::readExtents(PyObject* shape, PyObject* strides) {
+  const Py_ssize_t dimensions = PyTuple_GET_SIZE(shape);
+  if (dimensions > PyBUF_MAX_NDIM) return wrongInterface("of too many dimensions");
+  const bool given = strides && strides != Py_None;
+  if (given && (!PyTuple_Check(strides) || PyTuple_GET_SIZE(strides) != dimensions))
+    return wrongInterface("whose strides do not match its shape");
+  extents_.resize(static_cast<std::size_t>(dimensions));
+  strides_.resize(static_cast<std::size_t>(dimensions));
+  bool none = false, large = false;
+  Py_ssize_t size = layout_.itemsize;
+  for (Py_ssize_t i = dimensions; i-- > 0;) {
+    const auto at = static_cast<std::size_t>(i);
+    extents_[at] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(shape, i), PyExc_OverflowError);
+    strides_[at] = given ? PyNumber_AsSsize_t(PyTuple_GET_ITEM(strides, i), PyExc_OverflowError) : size;
+    if (PyErr_Occurred()) return PyErr_Clear(), wrongInterface("whose shape or strides are no numbers of 64 bits");
+    if (extents_[at] < 0) return wrongInterface("with a negative extent");
+    none = none || extents_[at] == 0;
+    large = large || __builtin_mul_overflow(size, extents_[at], &size);
+  }
+  if (large && !none) return wrongInterface("whose shape takes more than memory can have");
+  layout_.len = none ? 0 : size;
+  layout_.ndim = static_cast<int>(dimensions);
+  layout_.shape = extents_.data();
+  layout_.strides = strides_.data();
+  return true;
+}
+
+// By address, by an object with the buffer protocol, or the described object is one itself.
+bool ArraySource::readMemory(PyObject* data, PyObject* offset) {
+  if (data && PyTuple_Check(data) && PyTuple_GET_SIZE(data) == 2) {
+    layout_.buf = PyLong_AsVoidPtr(PyTuple_GET_ITEM(data, 0));
+    return !PyErr_Occurred();
+  }
+  if (data && data != Py_None) object_.reset(retained(data));
+  if (!held_.acquire(object_.get(), PyBUF_SIMPLE)) return false;
+  const Py_ssize_t skipped = offset && offset != Py_None ? PyLong_AsSsize_t(offset) : 0;
+  if (PyErr_Occurred()) return false;
+  if (skipped < 0 || skipped > held_->len) return wrongInterface("whose offset lies outside of its data");
+  const auto* first = static_cast<const char*>(held_->buf) + skipped;
+  if (!stays(first, held_->len - skipped)) return wrongInterface("whose shape and strides lead out of its data");
+  layout_.buf = const_cast<char*>(first);
+  return true;
+}
+
+// Whether all elements lie within the held buffer; `size` bytes of it follow `first`.
+bool ArraySource::stays(const char* first, Py_ssize_t size) const noexcept {
+  if (layout_.len == 0) return true;
+  Py_ssize_t low = 0, high = layout_.itemsize;
+  for (std::size_t i = 0; i < extents_.size(); ++i) {
+    Py_ssize_t reach = 0;
+    if (__builtin_mul_overflow(extents_[i] - 1, strides_[i], &reach)) return false;
+    if (__builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) return false;
+  }
+  return high <= size && low >= static_cast<const char*>(held_->buf) - first;
+}
+
+Ref ArraySource::lastingOwner() const {
+  const python::Gil gil{python::GilHeld()};
+  return Ref(python::detail::lastingOwner(object_.get(), layout_.buf, static_cast<std::size_t>(layout_.len), gil).release());
+}
+
+PyObject* ArraySource::copy() const {
+  Ref bytes(PyBytes_FromStringAndSize(nullptr, layout_.len));
+  if (!bytes) return nullptr;
+  if (layout_.len &&
+      PyBuffer_ToContiguous(PyBytes_AS_STRING(bytes.get()), const_cast<Py_buffer*>(&layout_), layout_.len, 'C') != 0)
+    return nullptr;
+  return bytes.release();
+}
+
+int ArraySource::visit(visitproc visit, void* arg) const {
+  Py_VISIT(object_.get());
+  return 0;
+}
+
+namespace {
+
+struct Lender {
+  PyObject_HEAD
+  ArraySource* source;
+
+  static Lender* cast(PyObject* self) noexcept { return reinterpret_cast<Lender*>(self); }
+
+  static int getBuffer(PyObject* self, Py_buffer* view, int flags) {
+    const auto* source = cast(self)->source;
+    return PyBuffer_FillInfo(view, self, const_cast<void*>(source->data()), source->size(), 1, flags);
+  }
+  static int traverse(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(self));
+    return cast(self)->source->visit(visit, arg);
+  }
+  static void destroy(PyObject* self) {
+    PyTypeObject* type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    delete cast(self)->source;
+    type->tp_free(self);
+    Py_DECREF(type);
+  }
+};
+
+PyTypeObject* lenderType() {
+  static PyTypeObject* made = nullptr;  // the GIL is the guard
+  static PyType_Slot slots[] = {
+      {Py_tp_dealloc, slot(Lender::destroy)},
+      {Py_tp_traverse, slot(Lender::traverse)},
+      {Py_bf_getbuffer, slot(Lender::getBuffer)},
+      {0, nullptr},
+  };
+  static PyType_Spec spec = {python::detail::sharedBytesName, sizeof(Lender), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                             slots};
+  if (!made) made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return made;
+}
+
+}  // namespace
+
+PyObject* lend(std::unique_ptr<ArraySource> source) {
+  PyTypeObject* type = lenderType();
+  auto* self = type ? PyObject_GC_New(Lender, type) : nullptr;
+  if (!self) return nullptr;
+  self->source = source.release();
+  PyObject_GC_Track(self);
+  const Ref lender(reinterpret_cast<PyObject*>(self));
+  return PyMemoryView_FromObject(lender.get());
+}
+
+}  // namespace qtforge::bindings
