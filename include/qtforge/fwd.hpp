@@ -19,6 +19,8 @@ class Timer;
 
 class Buffer;
 struct BinaryMessage;
+template <class T>
+class ArrayView;
 struct Attachment;
 class Message;
 struct Delivery;

@@ -237,9 +237,12 @@ BOOST_AUTO_TEST_CASE(buffers_share_their_bytes_and_free_them_with_the_last) {
     Buffer second = borrowed;
     BOOST_TEST(owner.use_count() == 2);
     BOOST_TEST((second == Buffer({1, 2})));
+    BOOST_TEST((*second.owner<std::shared_ptr<int>>() == owner));
+    BOOST_TEST((second.owner<std::unique_ptr<int>>() == nullptr));
   }
   BOOST_TEST(owner.use_count() == 1);
   BOOST_TEST(Buffer().empty());
+  BOOST_TEST((Buffer().owner<std::shared_ptr<int>>() == nullptr));
   BOOST_TEST((Buffer() == Buffer(std::vector<std::uint8_t>{})));
 }
 

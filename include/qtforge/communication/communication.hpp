@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/communication/communication.hpp: topics, messages and the bus.
 
+#include <qtforge/communication/array_view.hpp>
 #include <qtforge/communication/async.hpp>
 #include <qtforge/communication/buffer.hpp>
 #include <qtforge/communication/filter.hpp>

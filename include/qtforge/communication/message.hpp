@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/communication/message.hpp: what travels on the bus: a payload with topic, sender, id and time.
 
+#include <qtforge/communication/array_view.hpp>
 #include <qtforge/communication/detail/message_data.hpp>
 
 #include <boost/json/value_to.hpp>
@@ -62,22 +63,17 @@ class Message {
     return same ? static_cast<const T*>(record_->payload) : nullptr;
   }
 
-  /// A T made of the payload: a copy of the T that was published, or what boost::json::value_to makes of JSON.
+  /// A T made of the payload: a copy of the T that was published, or what boost::json::value_to makes of JSON. Of a binary
+  /// one a BinaryMessage, which shares the bytes, or what BinaryMessage::as says: a view that is good as long as a message
+  /// that has the payload.
   ///
   /// @return the value, or
-  ///   - Errc::PayloadMismatch   binary, or JSON of another shape
+  ///   - Errc::PayloadMismatch   binary, or JSON of another shape; for views not binary, or of other elements
   ///   - Errc::ConversionFailed  what was published is of another C++ type that does not convert to JSON
   template <class T>
   [[nodiscard]] expected<T> as() const {
-    if constexpr (detail::SharedAsItself<T>)
-      if (const T* same = get<T>()) return *same;
-    const auto json = record_->json();
-    if (!json) return json.error();
-    if (!*json) return Error(Errc::PayloadMismatch, "the payload on \"" + std::string(topic()) + "\" is binary");
-    auto made = boost::json::try_value_to<T>(**json);
-    if (made) return std::move(*made);
-    return Error(Errc::PayloadMismatch, "the payload on \"" + std::string(topic()) +
-                                            "\" has another shape: " + made.error().message());
+    if constexpr (detail::ViewOfElements<T> || std::is_same_v<T, BinaryMessage>) return ofBinary<T>();
+    else return ofOther<T>();
   }
 
   /// Takes over one reference. For the library's own use.
@@ -88,6 +84,35 @@ class Message {
   [[nodiscard]] detail::MessageRecord* release() noexcept { return std::exchange(record_, nullptr); }
 
  private:
+  template <class T>
+  [[nodiscard]] expected<T> ofBinary() const {
+    const auto* message = binary();
+    if (!message) return mismatch("is not binary");
+    if constexpr (std::is_same_v<T, BinaryMessage>) {
+      return *message;
+    } else {
+      auto viewed = message->as<T>();
+      if (viewed) return *viewed;
+      return mismatch("is another array: " + viewed.error().message());
+    }
+  }
+
+  template <class T>
+  [[nodiscard]] expected<T> ofOther() const {
+    if constexpr (detail::SharedAsItself<T>)
+      if (const T* same = get<T>()) return *same;
+    const auto json = record_->json();
+    if (!json) return json.error();
+    if (!*json) return mismatch("is binary");
+    auto made = boost::json::try_value_to<T>(**json);
+    if (made) return std::move(*made);
+    return mismatch("has another shape: " + made.error().message());
+  }
+
+  [[nodiscard]] Error mismatch(const std::string& why) const {
+    return Error(Errc::PayloadMismatch, "the payload on \"" + std::string(topic()) + "\" " + why);
+  }
+
   static void letGo(detail::MessageRecord* record) noexcept {
     // The only owner needs no atomic change.
     if (record->references.load(std::memory_order_acquire) == 1 ||
