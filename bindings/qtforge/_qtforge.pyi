@@ -30,6 +30,10 @@ class _Array(Protocol):  # numpy's arrays, which to type checkers are no Buffer 
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
 
+class _Tensor(Protocol):
+    def __dlpack__(self) -> Any: ...
+    def __dlpack_device__(self) -> tuple[Any, int]: ...
+
 class _SubscriptionStats(TypedDict):
     delivered: int
     dropped: int
@@ -72,7 +76,7 @@ class BinaryMessage:
     def __array_interface__(self) -> dict[str, Any]: ...
     def __new__(
         cls,
-        data: Buffer | _Array,
+        data: Buffer | _Array | _Tensor,
         content_type: str = "application/octet-stream",
         dtype: str = "",
         shape: Sequence[SupportsIndex] = (),
@@ -80,6 +84,15 @@ class BinaryMessage:
         copy: bool | None = None,
     ) -> BinaryMessage: ...
     def __eq__(self, other: object, /) -> bool: ...
+    def __dlpack__(
+        self,
+        stream: None = None,
+        *,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
     def __copy__(self) -> BinaryMessage: ...
     def __deepcopy__(self, memo: dict[int, Any], /) -> BinaryMessage: ...
 

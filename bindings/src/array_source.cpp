@@ -16,6 +16,12 @@ bool wrongInterface(const char* what) {
   return false;
 }
 
+bool wrongTensor() {
+  PyErr_SetString(PyExc_ValueError, "BinaryMessage() argument 'data': the tensor of its __dlpack__() takes no memory that "
+                                    "there can be");
+  return false;
+}
+
 bool refuseObjects() {
   PyErr_SetString(PyExc_TypeError, "BinaryMessage() argument 'data' must hold plain numbers, not Python objects");
   return false;
@@ -54,6 +60,7 @@ std::unique_ptr<ArraySource> ArraySource::of(PyObject* object) {
       return source->readInterface(described.get()) ? std::move(source) : nullptr;
   }
   if (PyObject_CheckBuffer(object)) return source->readBuffer() ? std::move(source) : nullptr;
+  if (BorrowedTensor::isOfferedBy(object)) return source->readTensor() ? std::move(source) : nullptr;
   raiseType("BinaryMessage", "data", "bytes-like or a numpy array", object);
   return nullptr;
 }
@@ -93,24 +100,50 @@ bool ArraySource::readExtents(PyObject* shape, PyObject* strides) {
   if (given && (!PyTuple_Check(strides) || PyTuple_GET_SIZE(strides) != dimensions))
     return wrongInterface("whose strides do not match its shape");
   extents_.resize(static_cast<std::size_t>(dimensions));
-  strides_.resize(static_cast<std::size_t>(dimensions));
-  bool none = false, large = false;
-  Py_ssize_t size = layout_.itemsize;
-  for (Py_ssize_t i = dimensions; i-- > 0;) {
+  strides_.resize(given ? extents_.size() : 0);
+  for (Py_ssize_t i = 0; i < dimensions; ++i) {
     const auto at = static_cast<std::size_t>(i);
     extents_[at] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(shape, i), PyExc_OverflowError);
-    strides_[at] = given ? PyNumber_AsSsize_t(PyTuple_GET_ITEM(strides, i), PyExc_OverflowError) : size;
+    if (given) strides_[at] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(strides, i), PyExc_OverflowError);
     if (PyErr_Occurred()) return PyErr_Clear(), wrongInterface("whose shape or strides are no numbers of 64 bits");
-    if (extents_[at] < 0) return wrongInterface("with a negative extent");
-    none = none || extents_[at] == 0;
-    large = large || __builtin_mul_overflow(size, extents_[at], &size);
   }
-  if (large && !none) return wrongInterface("whose shape takes more than memory can have");
+  return layOut() || wrongInterface("whose shape takes no memory that there can be");
+}
+
+// By extents_ and strides_, which is empty for C order. False for what is no layout.
+bool ArraySource::layOut() {
+  const bool given = !strides_.empty();
+  strides_.resize(extents_.size());
+  bool none = false, large = false;
+  Py_ssize_t size = layout_.itemsize;
+  for (std::size_t i = extents_.size(); i-- > 0;) {
+    if (extents_[i] < 0) return false;
+    if (!given) strides_[i] = size;
+    none = none || extents_[i] == 0;
+    large = __builtin_mul_overflow(size, extents_[i], &size) || large;
+  }
   layout_.len = none ? 0 : size;
-  layout_.ndim = static_cast<int>(dimensions);
+  layout_.ndim = static_cast<int>(extents_.size());
   layout_.shape = extents_.data();
   layout_.strides = strides_.data();
-  return true;
+  return none || !large;
+}
+
+bool ArraySource::readTensor() {
+  if (!tensor_.take(object_.get())) return false;
+  dtype_.reset(tensor_.dtype());
+  if (!dtype_) return false;
+  layout_.itemsize = itemSize(dtype_.get());
+  layout_.buf = static_cast<char*>(tensor_->data) + tensor_->byteOffset;
+  const auto dimensions = static_cast<std::size_t>(tensor_->ndim);
+  if (dimensions > PyBUF_MAX_NDIM) return wrongTensor();
+  extents_.assign(tensor_->shape, tensor_->shape + dimensions);
+  if (tensor_->strides) strides_.assign(tensor_->strides, tensor_->strides + dimensions);
+  for (auto& stride : strides_)
+    if (__builtin_mul_overflow(stride, layout_.itemsize, &stride)) return wrongTensor();
+  if (!layOut()) return wrongTensor();
+  shape_.reset(tupleOf(extents_.data(), layout_.ndim));
+  return shape_ != nullptr;
 }
 
 // By address, by an object with the buffer protocol, or the described object is one itself.

@@ -1,7 +1,7 @@
 #pragma once
 // array_source.hpp: what an object shows as an array: its memory, element type and shape.
 
-#include "support.hpp"
+#include "dlpack.hpp"
 
 #include <qtforge/python/detail/lasting_memory.hpp>
 
@@ -9,7 +9,7 @@
 
 namespace qtforge::bindings {
 
-/// The memory of an object that has the buffer protocol or `__array_interface__`; held, not copied, while this lives.
+/// The memory of an object that has the buffer protocol, `__array_interface__` or `__dlpack__`; held, not copied, while this lives.
 class ArraySource {
  public:
   /// @return null with a Python error set: TypeError for what is no array or one of Python objects, ValueError for an
@@ -40,12 +40,15 @@ class ArraySource {
 
   bool readBuffer();
   bool readInterface(PyObject* described);
+  bool readTensor();
   bool readExtents(PyObject* shape, PyObject* strides);
+  bool layOut();
   bool readMemory(PyObject* data, PyObject* offset);
   bool stays(const char* first, Py_ssize_t size) const noexcept;
 
   Ref object_;                 // the object, or the one that its interface says has the memory
   python::detail::HeldBuffer held_;
+  BorrowedTensor tensor_;
   std::vector<Py_ssize_t> extents_, strides_;
   Py_buffer layout_{};         // not to be released: a description
   Ref dtype_, shape_;

@@ -1,6 +1,7 @@
 // binary_message.cpp: qtforge.BinaryMessage: bytes that do not change, with what is needed to understand them.
 
 #include "array_source.hpp"
+#include "dlpack.hpp"
 #include "dtype.hpp"
 #include "types.hpp"
 
@@ -149,16 +150,23 @@ PyObject* reduce(PyObject* self, PyObject*) {
 
 PyObject* same(PyObject* self, PyObject*) { return retained(self); }
 
+// Of the array that it is: without a shape it has one dimension. Null, without an error for a dtype that says no size.
+PyObject* extentsOf(const BinaryMessageObject* message) {
+  if (PyTuple_GET_SIZE(message->shape)) return retained(message->shape);
+  const Py_ssize_t item = itemSize(message->dtype), size = PyObject_Size(message->data);
+  return item == 0 || size < 0 ? nullptr : Py_BuildValue("(n)", size / item);
+}
+
 // numpy would prefer the buffer protocol and lose dtype and shape, so the type does not offer it; `data` does.
 PyObject* arrayInterface(PyObject* self, void*) {
   const auto* m = cast(self);
-  const bool typed = PyUnicode_GET_LENGTH(m->dtype) != 0;
-  const Py_ssize_t item = itemSize(m->dtype), size = PyObject_Size(m->data);
+  const Py_ssize_t item = itemSize(m->dtype);
   if (item == 0) {
     PyErr_Format(PyExc_AttributeError, "a BinaryMessage with dtype %R describes no array", m->dtype);
     return nullptr;
   }
-  Ref shape(PyTuple_GET_SIZE(m->shape) ? retained(m->shape) : size < 0 ? nullptr : Py_BuildValue("(n)", size / item));
+  const bool typed = PyUnicode_GET_LENGTH(m->dtype) != 0;
+  const Ref shape(extentsOf(m));
   if (!shape) return nullptr;
   const Ref fields = fieldsOf(m->dtype);
   const Ref type(fields ? PyUnicode_FromFormat("|V%zd", item) : typed ? retained(m->dtype) : PyUnicode_FromString("|u1"));
@@ -168,7 +176,21 @@ PyObject* arrayInterface(PyObject* self, void*) {
   return interface.release();
 }
 
+PyObject* toDlpack(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  const auto* m = cast(self);
+  const Ref shape(extentsOf(m));
+  if (!shape && PyErr_Occurred()) return nullptr;
+  return lendTensor(m->data, m->dtype, shape ? shape.get() : m->shape, args, count, keywords);
+}
+
+PyObject* dlpackDevice(PyObject*, PyObject*) { return tensorDevice(); }
+
 PyMethodDef methods[] = {
+    {"__dlpack__", method(toDlpack), METH_FASTCALL | METH_KEYWORDS,
+     "The array for consumers of DLPack: read-only and shared with max_version=(1, 0), or with copy=True a copy.\n\n"
+     "Raises:\n"
+     "    BufferError: DLPack has no such dtype, or the consumer knows no read-only memory."},
+    {"__dlpack_device__", method(dlpackDevice), METH_NOARGS, "(1, 0): the CPU's memory."},
     {"__reduce__", method(reduce), METH_NOARGS, nullptr},
     {"__copy__", method(same), METH_NOARGS, nullptr},
     {"__deepcopy__", method(same), METH_O, nullptr},
@@ -194,8 +216,8 @@ constexpr const char* documentation =
     "BinaryMessage(data, content_type='application/octet-stream', dtype='', shape=(), *, copy=None)\n--\n\n"
     "Bytes with what is needed to understand them. Its attributes cannot be set.\n\n"
     "Args:\n"
-    "    data: bytes-like, or an array by the buffer protocol or __array_interface__, which gives dtype and shape too:\n"
-    "        array.array, numpy's and memoryviews with a format among them.\n"
+    "    data: bytes-like, or an array by the buffer protocol, __array_interface__ or __dlpack__, which gives dtype and\n"
+    "        shape too: array.array, numpy's and memoryviews with a format among them.\n"
     "    content_type: media type (RFC 6838).\n"
     "    dtype: element type in numpy's notation, of structures the list of fields as text; empty: bytes.\n"
     "    shape: elements per dimension, C order.\n"
@@ -209,7 +231,7 @@ constexpr const char* documentation =
 }  // namespace
 
 PyObject* makeBinaryMessageType() {
-  if (!signature.intern()) return nullptr;
+  if (!signature.intern() || !prepareTensors()) return nullptr;
   static PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>(documentation)},
       {Py_tp_new, slot(make)},

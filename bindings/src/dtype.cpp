@@ -85,6 +85,16 @@ Py_ssize_t itemSize(PyObject* dtype) {
   return size;
 }
 
+char nativeKind(PyObject* dtype) {
+  const char* text = PyUnicode_AsUTF8(dtype);
+  if (!text) return PyErr_Clear(), 0;
+  const Py_ssize_t size = plainSize(text);
+  if (size == 0) return 0;
+  if (*text == (PY_LITTLE_ENDIAN ? '>' : '<') && size > 1) return 0;
+  if (std::strchr("<>|=", *text)) ++text;
+  return std::strchr("biufc", *text) ? *text : 0;
+}
+
 bool holdsObjects(PyObject* dtype) {
   const char* text = PyUnicode_AsUTF8(dtype);
   if (!text) return PyErr_Clear(), false;

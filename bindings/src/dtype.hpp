@@ -8,6 +8,9 @@ namespace qtforge::bindings {
 /// Bytes per element of `dtype`, a str: 1 for an empty one, 0 for what says no size.
 Py_ssize_t itemSize(PyObject* dtype);
 
+/// The letter of a number in this machine's byte order, of "biufc"; 0 for all else.
+char nativeKind(PyObject* dtype);
+
 /// Whether elements have references to Python objects in them.
 bool holdsObjects(PyObject* dtype);
 
