@@ -118,6 +118,17 @@ def test_bytes_anywhere_in_a_payload_arrive_as_bytes(bus, inbox):
     assert got.get() == payload
 
 
+def test_bytes_in_a_payload_come_back_as_themselves(bus, inbox):
+    got = inbox("binary.themselves")
+    data = b"x" * 1000
+    bus.publish("binary.themselves", {"data": data, "view": memoryview(data), "part": memoryview(data)[1:]})
+    arrived = got.get()
+    assert arrived["data"] is data
+    assert arrived["view"] is data
+    assert arrived["part"] == data[1:]
+    assert type(arrived["part"]) is bytes
+
+
 def test_all_receivers_see_the_same_bytes(bus, inbox):
     first, second = inbox("binary.shared"), inbox("binary.shared")
     bus.publish("binary.shared", BinaryMessage(b"x" * 100_000))

@@ -57,6 +57,7 @@ class MessageBus {
   ///                            than the stack allows, or a message that is not retained since maxRetainedTopics other
   ///                            topics have one
   ///   - Errc::ShuttingDown     the bus is ending
+  ///   - Errc::InvalidArgument  `options` attach bytes where the payload has no null
   ///   - Errc::NoRuntime        see instance()
   ///   With an error from one mailbox, or of retaining, all other receivers still got the message.
   /// @par Blocking  only for Direct handlers and for OverflowPolicy::Block.

@@ -54,6 +54,12 @@ class Message {
   }
   /// Bytes inside the JSON payload, by place.
   [[nodiscard]] const Attachments& attachments() const noexcept { return extras().attachments; }
+  /// Those at `place`, a JSON pointer ("/image", "/parts/0"; "" is the payload itself); null if there are none.
+  [[nodiscard]] const Buffer* attachment(std::string_view place) const noexcept {
+    for (const auto& one : attachments())
+      if (one.place == place) return &one.data;
+    return nullptr;
+  }
 
   /// The payload itself if it was published as a T, else null.
   template <detail::SharedAsItself T>

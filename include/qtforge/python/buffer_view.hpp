@@ -57,6 +57,13 @@ inline Ref viewOf(const Buffer& buffer, const Gil& gil) {
   return Ref::steal(PyMemoryView_FromObject(exporter.get()));
 }
 
+/// As bytes: the object that `buffer` was made of, if it was one, else a copy. Null with an error set on failure.
+inline Ref bytesOf(const Buffer& buffer, const Gil& gil) {
+  if (PyObject* bytes = detail::bytesBehind(buffer, gil)) return Ref::borrow(bytes);
+  return Ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(buffer.data()),
+                                              static_cast<Py_ssize_t>(buffer.size())));
+}
+
 /// The bytes of a bytes-like object: shared where they never change, which is so for bytes, what C++ published, and
 /// contiguous memoryviews and arrays of them; else one copy.
 ///

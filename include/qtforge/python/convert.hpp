@@ -27,13 +27,12 @@ inline expected<Converted> fromPython(PyObject* object, const std::string& what,
   return result;
 }
 
-/// A new dict, list or scalar; attachments come back as bytes. Null with a Python error set on failure.
+/// A new dict, list or scalar; attachments come back as bytes, those of Python as themselves. Null with a Python error set on failure.
 inline Ref toPython(const boost::json::value& value, const Attachments& attachments, const Gil& gil) {
   Ref root = detail::toPythonValue(value, gil);
   for (const auto& attachment : attachments) {
     if (!root) break;
-    Ref bytes = Ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(attachment.data.data()),
-                                                     static_cast<Py_ssize_t>(attachment.data.size())));
+    Ref bytes = bytesOf(attachment.data, gil);
     if (!bytes || !detail::putAt(root, attachment.place, std::move(bytes), gil)) return {};
   }
   return root;

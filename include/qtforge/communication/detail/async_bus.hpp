@@ -27,6 +27,7 @@ class KeptMessage {
   KeptMessage(std::string_view topic, T&& payload, const PublishOptions& options)
       : topic_(topic), payload_(keep(std::forward<T>(payload))), replyTo_(options.replyTo), retain_(options.retain) {
     if (options.headers) headers_.emplace(*options.headers, boost::json::storage_ptr());
+    if (options.attachments) attachments_ = *options.attachments;
   }
 
   /// Calls `f(args)`, once: `args` may take the payload, and is good during the call.
@@ -36,6 +37,8 @@ class KeptMessage {
     extras.replyTo = std::string_view(replyTo_);
     extras.headers = headers_ ? &*headers_ : nullptr;
     extras.retain = retain_;
+    extras.attachments = attachments_.empty() ? nullptr : &attachments_;
+    extras.attachmentsOfCaller = extras.attachments != nullptr;
     PublishArgs args;
     args.topic = std::string_view(topic_);
     args.extras = &extras;
@@ -58,6 +61,7 @@ class KeptMessage {
   Kept payload_;
   std::string replyTo_;
   std::optional<boost::json::object> headers_;
+  Attachments attachments_;
   bool retain_;
 };
 

@@ -2,6 +2,7 @@
 // qtforge/communication/detail/bus_publish.hpp: where publish happens, and requests.
 
 #include <qtforge/communication/detail/answer_wait.hpp>
+#include <qtforge/communication/detail/attachment_places.hpp>
 #include <qtforge/communication/detail/bus_taps.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::detail {
@@ -80,6 +81,8 @@ inline bool BusCore::begin(Passage& passage, const TopicEntry*& entry, Authority
   const std::string_view topic = passage.args.topic;
   if (!entry)
     if (auto valid = checkTopic(topic); !valid) return refuse(valid.error());
+  if (auto fit = checkAttachments(passage.args); !fit) [[unlikely]]
+    return refuse(fit.error());
   if (authority == Authority::User && (entry ? entry->reserved : isReservedTopic(topic))) [[unlikely]] {
     const auto request = RequestTable::numberOf(topic);
     if (request == 0) return refuse(reservedError(topic));

@@ -53,6 +53,7 @@ struct PublishExtras {
   Text replyTo;
   const boost::json::object* headers = nullptr;
   Attachments* attachments = nullptr;
+  bool attachmentsOfCaller = false;  // not to be moved from, and their places are to be looked at
   const Yield* yield = nullptr;
   bool retain = false;
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();  // for a place

@@ -112,7 +112,7 @@ class Passage {
 
   void fillExtras(MessageExtras& to, PublishExtras& from) const {
     if (from.attachments) {
-      if (args.adopt) to.attachments = std::move(*from.attachments);
+      if (args.adopt && !from.attachmentsOfCaller) to.attachments = std::move(*from.attachments);
       else to.attachments = *from.attachments;
     }
     if (from.headers) to.headers = *from.headers;

@@ -21,6 +21,9 @@ struct PublishOptions {
   /// Keeps the message as its topic's last: who subscribes later gets it. At most maxRetainedTopics topics have one; see
   /// MessageBus::clearRetained.
   bool retain = false;
+  /// Bytes for a JSON payload, which must have null at each of their places; shared, not copied. In Python they are bytes
+  /// there. A Message that is published again keeps its own instead.
+  const Attachments* attachments = nullptr;
 };
 
 namespace detail {
@@ -75,11 +78,13 @@ template <class T, class F>
 
 /// @param extras  where they are kept, if there are any
 inline void addOptions(PublishArgs& args, const PublishOptions& options, std::optional<PublishExtras>& extras) {
-  if (options.replyTo.empty() && !options.headers && !options.retain) return;
+  if (options.replyTo.empty() && !options.headers && !options.retain && !options.attachments) return;
   args.extras = &extras.emplace();
   extras->replyTo = options.replyTo;
   extras->headers = options.headers;
   extras->retain = options.retain;
+  extras->attachments = const_cast<Attachments*>(options.attachments);  // copied, since they are the caller's
+  extras->attachmentsOfCaller = options.attachments != nullptr;
 }
 
 /// `f` builds the payload, as MessageBus::build says.
