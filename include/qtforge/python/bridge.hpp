@@ -4,7 +4,7 @@
 // Nothing of C++ type crosses, so both may be built with different Boost, flags and visibility. The host puts the table
 // into a capsule before the package is imported; without a host the extension fills one itself.
 
-#include <Python.h>
+#include <qtforge/python/detail/cpython.hpp>
 
 #include <qtforge/utils/config.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/python/gil.hpp: taking and releasing Python's global lock by scope.
 
-#include <Python.h>
+#include <qtforge/python/detail/cpython.hpp>
 
 #include <qtforge/python/detail/memory_reserve.hpp>
 #include <qtforge/utils/config.hpp>

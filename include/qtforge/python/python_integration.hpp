@@ -228,7 +228,7 @@ class PythonIntegration {
       if (!PyStatus_Exception(status)) status = PyConfig_SetBytesString(&settings, &settings.executable, python->c_str());
     }
     {
-      const KeptSignals signals;
+      const KeptSignals kept;
       if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&settings);
       PyConfig_Clear(&settings);
       if (PyStatus_Exception(status)) return failed(status);

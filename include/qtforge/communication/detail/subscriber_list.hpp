@@ -21,7 +21,7 @@ class SubscriberList {
     if (!items) return;
     const auto count = items->count.load(std::memory_order_acquire);
     for (std::size_t i = 0; i < count; ++i)
-      if (auto* subscription = items->slots[i].load(std::memory_order_acquire)) f(*subscription);
+      if (auto* subscription = items->entries[i].load(std::memory_order_acquire)) f(*subscription);
   }
 
   /// Whether publishers have nothing to do but to call handlers and to queue; what is added meanwhile may be otherwise.
@@ -33,7 +33,7 @@ class SubscriberList {
     const auto count = items ? items->count.load(std::memory_order_relaxed) : 0;
     if (!items || count == items->capacity) items = rebuild(size_ < 2 ? 2 : size_ * 2);
     const auto at = items->count.load(std::memory_order_relaxed);
-    items->slots[at].store(subscription, std::memory_order_release);
+    items->entries[at].store(subscription, std::memory_order_release);
     items->count.store(at + 1, std::memory_order_release);
     ++size_;
   }
@@ -42,8 +42,8 @@ class SubscriberList {
     Items* items = items_.load(std::memory_order_relaxed);
     const auto count = items ? items->count.load(std::memory_order_relaxed) : 0;
     for (std::size_t i = 0; i < count; ++i) {
-      if (items->slots[i].load(std::memory_order_relaxed) != subscription) continue;
-      items->slots[i].store(nullptr, std::memory_order_release);
+      if (items->entries[i].load(std::memory_order_relaxed) != subscription) continue;
+      items->entries[i].store(nullptr, std::memory_order_release);
       --size_;
       if (!subscription->plain) others_.store(others_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
       if (size_ == 0 || size_ * 4 < count) rebuild(size_ * 2);
@@ -55,10 +55,10 @@ class SubscriberList {
 
  private:
   struct Items {
-    explicit Items(std::size_t n) : capacity(n), slots(new std::atomic<SubscriptionCore*>[n]()) {}
+    explicit Items(std::size_t n) : capacity(n), entries(new std::atomic<SubscriptionCore*>[n]()) {}
     std::size_t capacity;
     std::atomic<std::size_t> count{0};
-    std::unique_ptr<std::atomic<SubscriptionCore*>[]> slots;
+    std::unique_ptr<std::atomic<SubscriptionCore*>[]> entries;
   };
 
   Items* rebuild(std::size_t capacity) {
@@ -66,7 +66,7 @@ class SubscriberList {
     auto next = capacity ? std::make_unique<Items>(capacity) : nullptr;
     if (next) {
       std::size_t count = 0;
-      forEach([&](SubscriptionCore& s) { next->slots[count++].store(&s, std::memory_order_relaxed); });
+      forEach([&](SubscriptionCore& s) { next->entries[count++].store(&s, std::memory_order_relaxed); });
       next->count.store(count, std::memory_order_relaxed);
     }
     items_.store(next.get(), std::memory_order_release);

@@ -43,9 +43,9 @@ class OpenFiles {
   }
 
   /// For what belongs to a library that stays mapped, and must stay too.
-  void keep(void* forever) {
+  void keep(void* object) {
     std::lock_guard lock(mutex_);
-    kept_.push_back(forever);
+    kept_.push_back(object);
   }
 
   /// From here on nothing is unmapped: the process ends, and code of plugins may still be on somebody's stack.

@@ -21,8 +21,8 @@ class TextPattern {
     auto tree = parser.parse();
     if (!tree) return tree.error();
     TextPattern pattern;
-    Emitter emit{*tree, pattern.program_};
-    if (!emit.node(tree->root) || !emit.add({Op::Match}))
+    Emitter emitter{*tree, pattern.program_};
+    if (!emitter.node(tree->root) || !emitter.add({Op::Match}))
       return Error(Errc::InvalidArgument, "pattern \"" + std::string(text) + "\": too large once its repetitions are " +
                                               "written out; use smaller numbers");
     pattern.sets_ = std::move(tree->sets);

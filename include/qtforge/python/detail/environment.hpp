@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/python/detail/environment.hpp: which Python to run, and whether it fits the libpython in this process.
 
-#include <Python.h>
+#include <qtforge/python/detail/cpython.hpp>
 
 #include <qtforge/python/detail/venv.hpp>
 #include <qtforge/python/python_error.hpp>

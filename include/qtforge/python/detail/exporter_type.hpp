@@ -19,19 +19,19 @@ PyTypeObject* exporterType(const char* name, const Gil&) {
     type->tp_free(self);
     Py_DECREF(type);
   };
-  PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-                         {Py_bf_getbuffer, reinterpret_cast<void*>(&Exporter::getBuffer)},
-                         {0, nullptr},
-                         {0, nullptr}};
+  PyType_Slot functions[] = {{Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+                             {Py_bf_getbuffer, reinterpret_cast<void*>(&Exporter::getBuffer)},
+                             {0, nullptr},
+                             {0, nullptr}};
   if constexpr (requires { &Exporter::releaseBuffer; })
-    slots[2] = {Py_bf_releasebuffer, reinterpret_cast<void*>(&Exporter::releaseBuffer)};
+    functions[2] = {Py_bf_releasebuffer, reinterpret_cast<void*>(&Exporter::releaseBuffer)};
   PyType_Spec spec = {name, sizeof(Exporter), 0,
 #if PY_VERSION_HEX >= 0x030A0000
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
 #else
                       Py_TPFLAGS_DEFAULT,
 #endif
-                      slots};
+                      functions};
   made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   return made;
 }

@@ -28,8 +28,8 @@ class KeyCache {
  public:
   static Ref get(std::string_view text, const Gil&) {
     if (text.empty() || text.size() > longest) return textToPython(text);
-    static std::array<PyObject*, 512> slots{};  // references of their own; the GIL is the guard
-    PyObject*& slot = slots[indexOf(text) % slots.size()];
+    static std::array<PyObject*, 512> keys{};  // references of their own; the GIL is the guard
+    PyObject*& slot = keys[indexOf(text) % keys.size()];
     if (slot && static_cast<std::size_t>(PyUnicode_GET_LENGTH(slot)) == text.size() &&
         std::memcmp(PyUnicode_1BYTE_DATA(slot), text.data(), text.size()) == 0)
       return Ref::borrow(slot);

@@ -1,7 +1,7 @@
 #pragma once
 // qtforge/python/detail/venv.hpp: a virtual environment as its pyvenv.cfg describes it, without running its Python.
 
-#include <Python.h>
+#include <qtforge/python/detail/cpython.hpp>
 
 #include <qtforge/utils/error.hpp>
 

@@ -38,7 +38,7 @@ class TaskMemory {
 
  private:
   static constexpr std::size_t blockSize = 128;  // what Asio needs for a Task, on an executor of any kind
-  using Slots = std::array<std::atomic<void*>, 16>;
+  using Blocks = std::array<std::atomic<void*>, 16>;
 
   struct End {
     ~End() {
@@ -48,9 +48,9 @@ class TaskMemory {
   };
 
   // Never destroyed: static destructors post too.
-  static Slots& spare() noexcept {
-    static constinit Slots slots{};
-    return slots;
+  static Blocks& spare() noexcept {
+    static constinit Blocks blocks{};
+    return blocks;
   }
   static std::atomic<bool>& ended() noexcept {
     static constinit std::atomic<bool> flag{false};
