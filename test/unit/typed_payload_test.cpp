@@ -3,6 +3,7 @@
 #include "manual_bus.hpp"
 
 #include <qtforge/communication/filter.hpp>
+#include <qtforge/host.hpp>
 
 #include <boost/describe/class.hpp>
 #include <boost/json/monotonic_resource.hpp>
@@ -59,6 +60,11 @@ Celsius tag_invoke(const json::value_to_tag<Celsius>&, const json::value& from) 
 
 struct Stubborn {};
 void tag_invoke(const json::value_from_tag&, json::value&, const Stubborn&) { throw std::runtime_error("no words for it"); }
+
+struct Picky {};
+Picky tag_invoke(const json::value_to_tag<Picky>&, const json::value&) {
+  throw Exception(Error(Errc::ConversionFailed, "at \"/n\": not this one"));
+}
 
 struct Handle {
   std::unique_ptr<int> owned;
@@ -174,6 +180,22 @@ BOOST_AUTO_TEST_CASE(json_of_the_right_shape_becomes_the_type_and_other_json_is_
   m.runHandlers();
   BOOST_TEST(sum == 3);
   BOOST_TEST(s.stats().mismatched == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_types_own_conversion_says_against_json_is_told) {
+  std::optional<Message> kept;
+  const auto whole = m.bus.subscribe("a", [&](const Message& message) { kept = message; }).value();
+  const auto s = m.bus.subscribe("a", [](const Picky&) {}).value();
+  std::string logged;
+  setLogSinks({[&](const LogRecord& record) { logged += record.message; }});
+  (void)m.bus.publish("a", json::object{{"n", 1}});
+  m.runHandlers();
+  setLogSinks({});
+  BOOST_TEST(s.stats().mismatched == 1u);
+  BOOST_TEST(logged.find("at \"/n\": not this one") != std::string::npos);
+  const auto error = kept->as<Picky>().error();
+  BOOST_TEST((error.code() == Errc::PayloadMismatch));
+  BOOST_TEST(error.message().find("at \"/n\": not this one") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(another_type_of_the_same_shape_is_received_through_json) {

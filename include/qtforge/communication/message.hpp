@@ -3,8 +3,7 @@
 
 #include <qtforge/communication/array_view.hpp>
 #include <qtforge/communication/detail/message_data.hpp>
-
-#include <boost/json/value_to.hpp>
+#include <qtforge/communication/detail/value_of.hpp>
 
 #include <chrono>
 #include <string_view>
@@ -110,8 +109,8 @@ class Message {
     const auto json = record_->json();
     if (!json) return json.error();
     if (!*json) return mismatch("is binary");
-    auto made = boost::json::try_value_to<T>(**json);
-    if (made) return std::move(*made);
+    auto made = detail::valueOf<T>(**json);
+    if (made) return made;
     return mismatch("has another shape: " + made.error().message());
   }
 

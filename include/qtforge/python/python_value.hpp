@@ -66,9 +66,9 @@ class PythonValue {
       return mismatch("str");
     } else {
       if (binary_) return mismatch("a value of another shape");
-      auto value = boost::json::try_value_to<T>(json_);
-      if (!value) return mismatch("a value of another shape");
-      return std::move(*value);
+      auto value = qtforge::detail::valueOf<T>(json_);
+      if (value) return value;
+      return Error(Errc::ConversionFailed, mismatch("a value of another shape").message() + ": " + value.error().message());
     }
   }
 

@@ -2,11 +2,10 @@
 // qtforge/communication/detail/handler.hpp: a user's handler as a HandlerTable: its payload type found, its call typed.
 
 #include <qtforge/communication/detail/bus_table.hpp>
+#include <qtforge/communication/detail/value_of.hpp>
 
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/json/value_to.hpp>
-
 #include <functional>
 #include <type_traits>
 
@@ -62,7 +61,7 @@ expected<void> withConverted(Arrival& arrival, F&& f) {
     const auto json = arrival.json();
     if (!json) return json.error();
     if (!*json) return payloadMismatch(arrival, boost::core::type_name<T>());
-    const auto value = boost::json::try_value_to<T>(**json);
+    const auto value = valueOf<T>(**json);
     if (!value)
       return payloadMismatch(arrival, boost::core::type_name<T>() + ", of which its JSON has not the shape: " +
                                           value.error().message());

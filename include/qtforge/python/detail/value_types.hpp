@@ -111,8 +111,8 @@ struct Conversion {
     if constexpr (ComesFromPython<T>) {
       return PythonConversion<T>::fromPython(std::move(form));
     } else {
-      auto made = boost::json::try_value_to<T>(form);
-      if (made) return std::move(*made);
+      auto made = qtforge::detail::valueOf<T>(form);
+      if (made) return made;
       return Error(Errc::ConversionFailed, "a value of another shape expected: " + made.error().message());
     }
   }
