@@ -177,6 +177,8 @@ def test_manifest_is_accepted_without_a_warning(block, tmp_path):
 # ---- C++ ----------------------------------------------------------------------------------------------------------------
 
 CPP = [block for block in BLOCKS if block.language == "cpp" and block.mark != "as in"]
+PROGRAMS = [block for block in CPP if "int main(" in block.code]
+OF_QT = [block for block in PROGRAMS if "#include <qtforge/qt/" in block.code]
 CXX = os.environ.get("CXX", "c++").split()
 
 
@@ -228,12 +230,21 @@ def one_unit(blocks: list[Block]) -> str:
     return "\n".join([*dict.fromkeys(includes), *bodies, ""])
 
 
-def check_cpp(blocks: list[Block], package: str, folder: Path) -> None:
+def qt_flags() -> list[str]:
+    if not shutil.which("pkg-config"):
+        pytest.skip("no pkg-config to ask for Qt 6 Core")
+    asked = subprocess.run(["pkg-config", "--cflags", "Qt6Core"], check=False, text=True, capture_output=True)
+    if asked.returncode:
+        pytest.skip("no Qt 6 Core: " + asked.stderr.strip().split("\n")[0])
+    return ["-fPIC", *asked.stdout.split()]
+
+
+def check_cpp(blocks: list[Block], package: str, folder: Path, more: list[str] | None = None) -> None:
     source = folder / "blocks.cpp"
     source.write_text(one_unit(blocks), encoding="utf-8")
     # A main in a namespace is an ordinary function, which must return.
     command = [*CXX, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-return-type", "-fsyntax-only", source]
-    ran = subprocess.run([*command, *compiler_flags(package)], check=False, text=True, capture_output=True)
+    ran = subprocess.run([*command, *compiler_flags(package), *(more or [])], check=False, text=True, capture_output=True)
     assert ran.returncode == 0, ran.stderr[:8000]
 
 
@@ -244,7 +255,13 @@ def test_cpp_blocks_are_whole_programs_or_plugins():
 
 @pytest.mark.timeout(300)
 def test_cpp_programs_compile(tmp_path):
-    check_cpp([block for block in CPP if "int main(" in block.code], "qtforge-python", tmp_path)
+    check_cpp([block for block in PROGRAMS if block not in OF_QT], "qtforge-python", tmp_path)
+
+
+@pytest.mark.timeout(300)
+def test_cpp_programs_with_qt_compile(tmp_path):
+    assert OF_QT
+    check_cpp(OF_QT, "qtforge-python", tmp_path, qt_flags())
 
 
 @pytest.mark.timeout(300)

@@ -23,7 +23,7 @@ auto MessageBus::asyncPublish(std::string_view topic, T&& payload, const Publish
   return boost::asio::async_initiate<Token, void(expected<Delivery>)>(
       [](auto handler, const At& where, auto message) {
         detail::beginInto<Delivery>(where.table, std::move(handler), [&](auto& outcome, void*& operation, auto sink) {
-          return message.withArgs([&](detail::PublishArgs& args) {
+          return message.withArgs(sink, [&](detail::PublishArgs& args) {
             return where.table->asyncPublish(where.core, where.client, &args, &outcome.delivery, &operation, sink);
           });
         });
@@ -37,7 +37,7 @@ auto Publisher::asyncPublish(T&& payload, const PublishOptions& options, Token&&
       [](auto handler, const Publisher& publisher, auto message) {
         const auto& where = publisher.at_;
         detail::beginInto<Delivery>(where.table, std::move(handler), [&](auto& outcome, void*& operation, auto sink) {
-          return message.withArgs([&](detail::PublishArgs& args) {
+          return message.withArgs(sink, [&](detail::PublishArgs& args) {
             args.publisher = publisher.handle_;
             return where.table->asyncPublish(where.core, where.client, &args, &outcome.delivery, &operation, sink);
           });
@@ -52,7 +52,7 @@ auto MessageBus::asyncRequest(std::string_view topic, T&& payload, std::chrono::
   return boost::asio::async_initiate<Token, void(expected<Message>)>(
       [](auto handler, const At& where, auto message, std::chrono::nanoseconds limit) {
         detail::beginInto<Message>(where.table, std::move(handler), [&](auto& outcome, void*& operation, auto sink) {
-          return message.withArgs([&](detail::PublishArgs& args) {
+          return message.withArgs(sink, [&](detail::PublishArgs& args) {
             return where.table->asyncRequest(where.core, where.client, &args, limit.count(), &outcome.answer, &operation,
                                              sink);
           });

@@ -106,12 +106,20 @@ class Message {
   [[nodiscard]] expected<T> ofOther() const {
     if constexpr (detail::SharedAsItself<T>)
       if (const T* same = get<T>()) return *same;
-    const auto json = record_->json();
-    if (!json) return json.error();
-    if (!*json) return mismatch("is binary");
-    auto made = detail::valueOf<T>(**json);
-    if (made) return made;
-    return mismatch("has another shape: " + made.error().message());
+    if constexpr (detail::TravelsAsBinary<T>) {
+      if (binary()) return detail::PayloadForm<T>::read(*binary());
+      return mismatch("is not binary");
+    } else {
+      const auto json = record_->json();
+      if (!json) return json.error();
+      if (!*json) return mismatch("is binary");
+      auto made = [&]() -> expected<T> {
+        if constexpr (detail::HasPayloadForm<T>) return detail::PayloadForm<T>::read(**json, attachments());
+        else return detail::valueOf<T>(**json);
+      }();
+      if (made) return made;
+      return mismatch("has another shape: " + made.error().message());
+    }
   }
 
   [[nodiscard]] Error mismatch(const std::string& why) const {

@@ -64,9 +64,20 @@ class PythonValue {
     } else if constexpr (std::is_same_v<T, std::string>) {
       if (const auto* text = json_.if_string()) return std::string(text->data(), text->size());
       return mismatch("str");
+    } else if constexpr (qtforge::detail::TravelsAsBinary<T>) {
+      if (binary_) return qtforge::detail::PayloadForm<T>::read(*binary_);
+      auto bytes = as<Buffer>();
+      if (!bytes) return bytes.error();
+      BinaryMessage binary;
+      binary.data = std::move(*bytes);
+      return qtforge::detail::PayloadForm<T>::read(binary);
     } else {
       if (binary_) return mismatch("a value of another shape");
-      auto value = qtforge::detail::valueOf<T>(json_);
+      auto value = [&]() -> expected<T> {
+        if constexpr (qtforge::detail::HasPayloadForm<T>)
+          return qtforge::detail::PayloadForm<T>::read(json_, attachments_);
+        else return qtforge::detail::valueOf<T>(json_);
+      }();
       if (value) return value;
       return Error(Errc::ConversionFailed, mismatch("a value of another shape").message() + ": " + value.error().message());
     }
@@ -74,7 +85,8 @@ class PythonValue {
 
   /// As as<T>(), where C++ asks for a T. Throws qtforge::Exception where as<T>() has an error.
   template <class T>
-    requires((boost::json::has_value_to<T>::value || std::is_same_v<T, BinaryMessage>) &&
+    requires((boost::json::has_value_to<T>::value || std::is_same_v<T, BinaryMessage> ||
+              qtforge::detail::HasPayloadForm<T>) &&
              !std::is_same_v<T, boost::json::value> &&
              !std::is_same_v<T, PythonValue> && !std::is_reference_v<T> && !std::is_pointer_v<T> &&
              !std::is_same_v<T, char>)

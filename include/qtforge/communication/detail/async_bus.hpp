@@ -18,6 +18,8 @@ struct KeptAs : std::type_identity<boost::json::value> {};
 template <class T>
   requires std::is_same_v<T, BinaryMessage> || std::is_same_v<T, Message> || SharedAsItself<T>
 struct KeptAs<T> : std::type_identity<T> {};
+template <HasPayloadForm T>
+struct KeptAs<T> : std::type_identity<expected<typename PayloadForm<T>::Form>> {};
 
 /// What is to be published: a lazy token (boost::asio::deferred, use_awaitable) begins when its caller's arguments are gone.
 template <class Kept>
@@ -30,9 +32,9 @@ class KeptMessage {
     if (options.attachments) attachments_ = *options.attachments;
   }
 
-  /// Calls `f(args)`, once: `args` may take the payload, and is good during the call.
+  /// Calls `f(args)`, once: `args` may take the payload, and is good during the call. If there is none `sink` is told why.
   template <class F>
-  std::int32_t withArgs(F&& f) {
+  std::int32_t withArgs(ErrorSink sink, F&& f) {
     PublishExtras extras;
     extras.replyTo = std::string_view(replyTo_);
     extras.headers = headers_ ? &*headers_ : nullptr;
@@ -42,7 +44,12 @@ class KeptMessage {
     PublishArgs args;
     args.topic = std::string_view(topic_);
     args.extras = &extras;
-    return withPublishArgs(args, std::move(payload_), f);
+    if constexpr (isExpected<Kept>) {
+      if (!payload_) return fail(sink, payload_.error());
+      return withPublishArgs(args, std::move(*payload_), f);
+    } else {
+      return withPublishArgs(args, std::move(payload_), f);
+    }
   }
 
  private:
@@ -53,6 +60,8 @@ class KeptMessage {
       return boost::json::value(std::forward<T>(payload), boost::json::storage_ptr());
     else if constexpr (std::is_same_v<Plain, Kept>)
       return std::forward<T>(payload);
+    else if constexpr (HasPayloadForm<Plain>)
+      return PayloadForm<Plain>::make(payload);
     else
       return boost::json::value(boost::json::value_from(std::forward<T>(payload)), boost::json::storage_ptr());
   }

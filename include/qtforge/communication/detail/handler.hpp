@@ -54,6 +54,33 @@ const T* payloadItself(const PayloadView& payload) noexcept {
   return same ? static_cast<const T*>(payload.object) : nullptr;
 }
 
+template <class T>
+Error shapeMismatch(const Arrival& arrival, const Error& error) {
+  return payloadMismatch(arrival, boost::core::type_name<T>() + ", of which its JSON has not the shape: " + error.message());
+}
+
+/// Calls `f` with a T made of the form in which it travels.
+template <HasPayloadForm T, class F>
+expected<void> withRead(Arrival& arrival, F&& f) {
+  if constexpr (TravelsAsBinary<T>) {
+    const auto* binary = arrival.binary();
+    if (!binary) return payloadMismatch(arrival, boost::core::type_name<T>() + ", which is binary");
+    const expected<T> value = PayloadForm<T>::read(*binary);
+    if (!value) return value.error();
+    f(*value);
+    return {};
+  } else {
+    static const Attachments none;
+    const auto json = arrival.json();
+    if (!json) return json.error();
+    if (!*json) return payloadMismatch(arrival, boost::core::type_name<T>());
+    const expected<T> value = PayloadForm<T>::read(**json, arrival.attachments ? *arrival.attachments : none);
+    if (!value) return shapeMismatch<T>(arrival, value.error());
+    f(*value);
+    return {};
+  }
+}
+
 /// Calls `f` with a T made of the payload's JSON.
 template <class T, class F>
 expected<void> withConverted(Arrival& arrival, F&& f) {
@@ -62,9 +89,7 @@ expected<void> withConverted(Arrival& arrival, F&& f) {
     if (!json) return json.error();
     if (!*json) return payloadMismatch(arrival, boost::core::type_name<T>());
     const auto value = valueOf<T>(**json);
-    if (!value)
-      return payloadMismatch(arrival, boost::core::type_name<T>() + ", of which its JSON has not the shape: " +
-                                          value.error().message());
+    if (!value) return shapeMismatch<T>(arrival, value.error());
     f(*value);
     return {};
   } else {
@@ -80,6 +105,8 @@ expected<void> withPayload(Arrival& arrival, F&& f) {
   if constexpr (std::is_same_v<T, Message>) {
     f(arrival.message());
     return {};
+  } else if constexpr (HasPayloadForm<T>) {
+    return withRead<T>(arrival, std::forward<F>(f));
   } else if (const T* itself = payloadItself<T>(arrival.payload)) {
     f(*itself);
     return {};

@@ -3,6 +3,7 @@
 // other binaries must know of one.
 
 #include <qtforge/communication/detail/layout.hpp>
+#include <qtforge/communication/detail/payload_form.hpp>
 #include <qtforge/utils/detail/abi.hpp>
 
 #include <boost/json/value.hpp>
@@ -45,7 +46,7 @@ concept ConvertsItself = requires(boost::json::value& to, const T& from) {
 /// Types that are shared between publisher and handlers as they are: classes described with Boost.Describe, or that have
 /// a tag_invoke for boost::json::value_from of their own. Not those with members that refer to somebody else's memory.
 template <class T>
-concept SharedAsItself = std::is_class_v<T> && !std::is_const_v<T> && std::move_constructible<T> &&
+concept SharedAsItself = std::is_class_v<T> && !std::is_const_v<T> && std::move_constructible<T> && !HasPayloadForm<T> &&
                          (isDescribed<T> ? ownsItsMembers<T> : ConvertsItself<T>) && boost::json::has_value_from<T>::value;
 
 template <SharedAsItself T>

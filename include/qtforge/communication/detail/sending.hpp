@@ -55,6 +55,16 @@ template <class T, class F>
     args.payload = record->view();
     args.source = record->extras && record->extras->source ? record->extras->source : value.record();
     return f(args);
+  } else if constexpr (std::is_same_v<Plain, JsonWithBytes>) {
+    PublishExtras extras;
+    if (!args.extras) args.extras = &extras;
+    args.extras->attachments = const_cast<Attachments*>(&value.attachments);  // copied where `value` is an lvalue
+    args.payload = {PayloadKind::Json, &value.json, nullptr};
+    return f(args);
+  } else if constexpr (HasPayloadForm<Plain>) {
+    auto form = PayloadForm<Plain>::make(value);
+    if (!form) return decltype(f(args))(form.error());
+    return withPublishArgs(args, std::move(*form), std::forward<F>(f));
   } else if constexpr (SharedAsItself<Plain>) {
     static_assert(std::copy_constructible<Plain> || !std::is_lvalue_reference_v<T>,
                   "this type cannot be copied: move it into the message");
