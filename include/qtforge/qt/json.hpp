@@ -1,5 +1,6 @@
 #pragma once
-// qtforge/qt/json.hpp: Qt's values in messages and in calls of Python. Needs Qt 6 Core.
+// qtforge/qt/json.hpp: Qt's values in messages and in calls of Python; with qtforge/qt/executor.hpp, for handlers in the
+// threads of QObjects. Needs Qt 6 Core.
 //
 // | Qt | on the bus | in Python |
 // |---|---|---|
@@ -22,8 +23,9 @@
 // publish returns those of QString, QVariantMap and QVariantList. Qt's JSON becomes Boost's when somebody first asks for
 // that, who then gets the error. As Python's bytes have no place in Qt's JSON, null is there.
 
-#include <qtforge/qt/detail/variants.hpp>
 #include <qtforge/python/python_value.hpp>
+#include <qtforge/qt/detail/variants.hpp>
+#include <qtforge/qt/executor.hpp>
 #include <qtforge/utils/detail/caught_error.hpp>
 
 #include <boost/json/value_from.hpp>

@@ -199,6 +199,14 @@ inline constexpr HandlerTable HeldHandler<T, F>::table = HeldHandler<T, F>::make
 
 struct NoExecutor {};
 
+/// ExecutorTable::waitsForCaller of an executor that can tell.
+template <class Executor>
+constexpr auto waitsForCallerFunction() -> bool (*)(void*) {
+  if constexpr (requires(const Executor& executor) { executor.waitsForCaller(); })
+    return [](void* self) { return static_cast<const Executor*>(self)->waitsForCaller(); };
+  else return nullptr;
+}
+
 /// The executor that `handler` was bound to (boost::asio::bind_executor), behind a table; none: an empty reference.
 template <class Handler>
 ExecutorRef associatedExecutor(const Handler& handler) {
@@ -211,7 +219,7 @@ ExecutorRef associatedExecutor(const Handler& handler) {
         [](void* self, Task task) {
           boost::asio::post(*static_cast<Executor*>(self), UniqueTask(task));
         },
-        [](void* self) { delete static_cast<Executor*>(self); }, nullptr};
+        [](void* self) { delete static_cast<Executor*>(self); }, waitsForCallerFunction<Executor>()};
     return {&table, new Executor(Associated::get(handler, NoExecutor{})), retainOwnLease()};
   }
 }
