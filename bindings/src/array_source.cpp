@@ -141,7 +141,7 @@ bool ArraySource::readTensor() {
   if (tensor_->strides) strides_.assign(tensor_->strides, tensor_->strides + dimensions);
   for (auto& stride : strides_)
     if (__builtin_mul_overflow(stride, layout_.itemsize, &stride)) return wrongTensor();
-  if (!layOut()) return wrongTensor();
+  if (!layOut() || (!tensor_->data && layout_.len != 0)) return wrongTensor();
   shape_.reset(tupleOf(extents_.data(), layout_.ndim));
   return shape_ != nullptr;
 }
@@ -150,7 +150,8 @@ bool ArraySource::readTensor() {
 bool ArraySource::readMemory(PyObject* data, PyObject* offset) {
   if (data && PyTuple_Check(data) && PyTuple_GET_SIZE(data) == 2) {
     layout_.buf = PyLong_AsVoidPtr(PyTuple_GET_ITEM(data, 0));
-    return !PyErr_Occurred();
+    if (PyErr_Occurred()) return false;
+    return layout_.buf || layout_.len == 0 || wrongInterface("whose address is null");
   }
   if (data && data != Py_None) object_.reset(retained(data));
   if (!held_.acquire(object_.get(), PyBUF_SIMPLE)) return false;

@@ -39,7 +39,7 @@ namespace qtforge::inline QTFORGE_ABI::python {
 /// | `std::filesystem::path` | `pathlib.Path` | `str`, `bytes`, what has `__fspath__` |
 /// | `boost::json::value`, `object`, `array`, what `boost::json::value_from` and `value_to` know | as JSON | |
 /// | `BinaryMessage` | `qtforge.BinaryMessage` | what it is made of: bytes, numpy's arrays |
-/// | `Buffer` | read-only `memoryview` that shares the bytes | `bytes` shared, other buffers copied |
+/// | `Buffer` | read-only `memoryview` that shares the bytes | `bytes` and views of them shared, other buffers copied |
 /// | `std::span` of numbers, as argument | read-only `memoryview`, not copied, for the call alone | |
 /// | `PythonValue` | what it holds | all that goes into JSON, bytes, buffers |
 ///
