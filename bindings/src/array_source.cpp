@@ -87,7 +87,6 @@ bool ArraySource::readInterface(PyObject* described) {
   if (holdsObjects(dtype_.get())) return refuseObjects();
   layout_.itemsize = itemSize(type);
   if (layout_.itemsize == 0) return wrongInterface("whose typestr says no size");
-  layout_.readonly = 1;
   if (!readExtents(shape, PyDict_GetItemString(described, "strides"))) return false;
   shape_.reset(tupleOf(extents_.data(), layout_.ndim));
   return shape_ && readMemory(PyDict_GetItemString(described, "data"), PyDict_GetItemString(described, "offset"));
@@ -150,6 +149,7 @@ bool ArraySource::readTensor() {
 bool ArraySource::readMemory(PyObject* data, PyObject* offset) {
   if (data && PyTuple_Check(data) && PyTuple_GET_SIZE(data) == 2) {
     layout_.buf = PyLong_AsVoidPtr(PyTuple_GET_ITEM(data, 0));
+    layout_.readonly = PyObject_IsTrue(PyTuple_GET_ITEM(data, 1));
     if (PyErr_Occurred()) return false;
     return layout_.buf || layout_.len == 0 || wrongInterface("whose address is null");
   }
@@ -161,6 +161,7 @@ bool ArraySource::readMemory(PyObject* data, PyObject* offset) {
   const auto* first = static_cast<const char*>(held_->buf) + skipped;
   if (!stays(first, held_->len - skipped)) return wrongInterface("whose shape and strides lead out of its data");
   layout_.buf = const_cast<char*>(first);
+  layout_.readonly = held_->readonly;
   return true;
 }
 
@@ -177,6 +178,7 @@ bool ArraySource::stays(const char* first, Py_ssize_t size) const noexcept {
 }
 
 Ref ArraySource::lastingOwner() const {
+  if (!layout_.readonly) return nullptr;
   const python::Gil gil{python::GilHeld()};
   return Ref(python::detail::lastingOwner(object_.get(), layout_.buf, static_cast<std::size_t>(layout_.len), gil).release());
 }
