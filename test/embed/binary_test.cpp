@@ -167,7 +167,7 @@ gc.collect()
 
 BOOST_FIXTURE_TEST_CASE(bytes_of_python_come_back_to_python_as_themselves, Binary) {
   Keeper keeper("embed.kept");
-  run("import sys\nstart('embed.kept')\nraw = b'raw' * 1000\nbefore = sys.getrefcount(raw)\n"
+  run("import sys\nstart('embed.kept')\nraw = bytes(3000)\nbefore = sys.getrefcount(raw)\n"
       "bus.publish('embed.kept', {'a/b': [{'raw': raw}]})");
   BOOST_REQUIRE(bus.drain().has_value());
   BOOST_TEST(executor.evaluate<bool>("taken()['a/b'][0]['raw'] is raw").value());
