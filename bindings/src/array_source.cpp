@@ -4,6 +4,8 @@
 
 #include "dtype.hpp"
 
+#include <qtforge/python/detail/exporter_type.hpp>
+
 #include <cstring>
 #include <new>
 
@@ -35,6 +37,15 @@ PyObject* tupleOf(const Py_ssize_t* numbers, Py_ssize_t count) {
     PyTuple_SET_ITEM(tuple.get(), i, number);
   }
   return tuple.release();
+}
+
+// Of `struct`, whose fields may have names between colons.
+bool formatHoldsObjects(const char* format) noexcept {
+  for (bool name = false; *format; ++format) {
+    if (*format == ':') name = !name;
+    else if (*format == 'O' && !name) return true;
+  }
+  return false;
 }
 
 // What is never an array, or only by the buffer protocol, is not asked for attributes.
@@ -69,7 +80,7 @@ bool ArraySource::readBuffer() {
   if (!held_.acquire(object_.get(), PyBUF_FULL_RO)) return false;
   layout_ = *held_;
   const char* format = layout_.format ? layout_.format : "B";
-  if (std::strchr(format, 'O')) return refuseObjects();
+  if (formatHoldsObjects(format)) return refuseObjects();
   const bool bytes = layout_.ndim == 1 && std::strcmp(format, "B") == 0;
   dtype_.reset(bytes ? PyUnicode_InternFromString("") : dtypeOfFormat(format, layout_.itemsize));
   if (!dtype_) return false;
@@ -77,7 +88,10 @@ bool ArraySource::readBuffer() {
   return shape_ != nullptr;
 }
 
-bool ArraySource::readInterface(PyObject* described) {
+bool ArraySource::readInterface(PyObject* given) {
+  const Ref own(PyDict_Copy(given));  // numbers and texts in it may be objects whose code changes the dict
+  if (!own) return false;
+  PyObject* described = own.get();
   PyObject* type = PyDict_GetItemString(described, "typestr");
   PyObject* fields = PyDict_GetItemString(described, "descr");
   PyObject* shape = PyDict_GetItemString(described, "shape");
@@ -207,11 +221,12 @@ struct Lender {
 
   static int getBuffer(PyObject* self, Py_buffer* view, int flags) {
     const auto* source = cast(self)->source;
+    if (!source) return PyErr_SetString(PyExc_BufferError, "it lends nothing"), -1;
     return PyBuffer_FillInfo(view, self, const_cast<void*>(source->data()), source->size(), 1, flags);
   }
   static int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
-    return cast(self)->source->visit(visit, arg);
+    return cast(self)->source ? cast(self)->source->visit(visit, arg) : 0;
   }
   static void destroy(PyObject* self) {
     PyTypeObject* type = Py_TYPE(self);
@@ -230,9 +245,9 @@ PyTypeObject* lenderType() {
       {Py_bf_getbuffer, slot(Lender::getBuffer)},
       {0, nullptr},
   };
-  static PyType_Spec spec = {python::detail::sharedBytesName, sizeof(Lender), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-                             slots};
-  if (!made) made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  static PyType_Spec spec = {python::detail::sharedBytesName, sizeof(Lender), 0,
+                             python::detail::exporterFlags | Py_TPFLAGS_HAVE_GC, slots};
+  if (!made) made = python::detail::withoutConstructor(PyType_FromSpec(&spec));
   return made;
 }
 

@@ -39,7 +39,7 @@ class ArraySource {
   explicit ArraySource(PyObject* object) : object_(retained(object)) {}
 
   bool readBuffer();
-  bool readInterface(PyObject* described);
+  bool readInterface(PyObject* given);
   bool readTensor();
   bool readExtents(PyObject* shape, PyObject* strides);
   bool layOut();

@@ -36,8 +36,11 @@ PyObject* refuse(const char* why, PyObject* what) {
 }  // namespace
 
 BorrowedTensor::~BorrowedTensor() {
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);  // a deleter may be Python code
   if (managed_ && managed_->deleter) managed_->deleter(managed_);
   if (versioned_ && versioned_->deleter) versioned_->deleter(versioned_);
+  PyErr_Restore(type, value, traceback);
 }
 
 bool BorrowedTensor::isOfferedBy(PyObject* object) {

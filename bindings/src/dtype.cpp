@@ -59,6 +59,20 @@ Py_ssize_t structureSize(PyObject* fields) {
   return size;
 }
 
+bool isOfObjects(const char* type) noexcept { return type[0] == 'O' || (type[0] && type[1] == 'O'); }
+
+// As structureSize takes it; what is no such list holds none.
+bool fieldsHoldObjects(PyObject* fields) {
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(fields); ++i) {
+    PyObject* field = PyList_GET_ITEM(fields, i);
+    PyObject* type = PyTuple_Check(field) && PyTuple_GET_SIZE(field) > 1 ? PyTuple_GET_ITEM(field, 1) : nullptr;
+    if (!type) continue;
+    const char* text = PyUnicode_Check(type) ? PyUnicode_AsUTF8(type) : nullptr;
+    if (text ? isOfObjects(text) : PyList_Check(type) && fieldsHoldObjects(type)) return true;
+  }
+  return false;
+}
+
 // The letter that numpy has for one of `struct`, or 0.
 char kindOf(const char* format) noexcept {
   const bool complex = *format == 'Z';
@@ -98,8 +112,11 @@ char nativeKind(PyObject* dtype) {
 bool holdsObjects(PyObject* dtype) {
   const char* text = PyUnicode_AsUTF8(dtype);
   if (!text) return PyErr_Clear(), false;
-  if (*text == '[') return std::strstr(text, "'|O") != nullptr;
-  return text[0] == 'O' || (text[0] && text[1] == 'O');
+  if (*text != '[') return isOfObjects(text);
+  const Ref fields = fieldsOf(dtype);
+  const bool found = fields && fieldsHoldObjects(fields.get());
+  PyErr_Clear();
+  return found;
 }
 
 PyObject* dtypeOfFormat(const char* format, Py_ssize_t itemSize) {

@@ -345,3 +345,66 @@ def test_an_object_with_nothing_but_array_interface_is_taken():
 def test_an_array_interface_that_contradicts_itself_raises(kind, interface, words):
     with pytest.raises(kind, match=words):
         BinaryMessage(Described(**interface))
+
+
+def test_only_C_makes_objects_that_lend_memory():
+    lender = type(BinaryMessage(bytearray(8), copy=False).data.obj)
+    with pytest.raises(TypeError):
+        lender()
+    gc.collect()
+
+
+def test_a_class_of_that_name_is_believed_nothing():
+    named = type("SharedBytes", (mmap.mmap,), {"__module__": "qtforge"})
+    named.__qualname__ = named.__name__ = "qtforge.SharedBytes"
+    with named(-1, 16) as memory:
+        view = memoryview(memory).toreadonly()
+        message = BinaryMessage(view)
+        assert address(message.data) != numpy.frombuffer(view, numpy.uint8).ctypes.data
+        view.release()
+
+
+class Emptying:
+    """A number whose code empties the dict that it comes from."""
+
+    def __init__(self, described, number):
+        self.described, self.number = described, number
+
+    def __index__(self):
+        self.described.clear()
+        return self.number
+
+    def __bool__(self):
+        self.described.clear()
+        return True
+
+
+def test_an_interface_that_changes_while_it_is_read_harms_nothing():
+    owner = bytes(8)
+    for _ in range(100):
+        described = {"version": 3, "typestr": str(b"<u2", "ascii"), "data": owner, "descr": [("", str(b"<u2", "ascii"))]}
+        described["shape"] = (Emptying(described, 4),)
+        described["strides"] = (Emptying(described, 2),)
+        described["offset"] = Emptying(described, 0)
+        source = Described()
+        source.__array_interface__ = described
+        try:
+            BinaryMessage(source)
+        except (TypeError, ValueError):
+            pass  # an offset must be an int
+
+
+class Oddly(ctypes.Structure):
+    _fields_ = [("Offset", ctypes.c_int), ("ROI", ctypes.c_int)]
+
+
+def test_names_of_fields_are_no_types():
+    assert bytes(BinaryMessage((Oddly * 2)()).data) == bytes(16)
+    with pytest.raises(TypeError, match="not Python objects"):
+        BinaryMessage((ctypes.py_object * 2)())
+
+
+@pytest.mark.parametrize("descr", [[("a", "O")], [("a", "|O")], [("a", [("b", "<i4"), ("c", "O")])]])
+def test_structures_of_objects_are_refused(descr):
+    with pytest.raises(TypeError, match="not Python objects"):
+        BinaryMessage(Described(typestr="|V8", descr=descr, shape=(1,), data=bytes(8)))

@@ -144,6 +144,30 @@ def test_what_has_no_counterpart_is_refused_with_its_place(bus, value, reason):
         bus.publish("conversion.refused", {"a": [0, 1, value]})
 
 
+class Twice(dict):
+    def items(self):
+        return [("a", b"bytes"), ("b", 1), ("a", 2)]
+
+
+def test_of_a_key_that_comes_twice_the_last_value_counts(through):
+    assert through(Twice()) == {"a": 2, "b": 1}
+
+
+def test_dataclasses_may_be_nested_as_deep_as_lists(through, bus):
+    deep, lists = Point(0, []), []
+    for _ in range(198):
+        deep = Point(deep, [])
+    for _ in range(199):
+        lists = [lists]
+    through(lists)
+    arrived = through(deep)
+    for _ in range(198):
+        arrived = arrived["x"]
+    assert arrived == {"x": 0, "tags": []}
+    with pytest.raises(TypeError, match="nested deeper than 200"):
+        bus.publish("conversion.refused", Point(Point(deep, []), []))
+
+
 class Clearing:
     """Empties the dict that it is in while it is asked for its number."""
 

@@ -85,6 +85,7 @@ BOOST_AUTO_TEST_CASE(sizes_that_contradict_are_refused) {
   refusal<ArrayView<const float>>(shaped({3, std::size_t{1} << 62, 4}));
   refusal<ArrayView<const std::byte>>(messageOf<char>({1, 2, 3}, "", {2}));
   BOOST_TEST(shaped({3, 1}).as<ArrayView<const std::byte>>().value().size() == 12u);
+  BOOST_TEST(shaped({1, 1, 1, 1, 1, 1, 1, 1, 3}).as<ArrayView<const std::byte>>().value().size() == 12u);  // in one dimension
 }
 
 BOOST_AUTO_TEST_CASE(bytes_at_an_odd_address_are_refused) {

@@ -29,6 +29,7 @@
 
 using namespace qtforge;
 using test::contains;
+using namespace std::chrono_literals;
 
 namespace plugin_manager {
 
@@ -579,7 +580,8 @@ BOOST_AUTO_TEST_CASE(a_plugin_that_is_stuck_is_left_behind_and_the_others_end) {
 
 // Whose handler or timer runs, which a library that goes would pull away.
 BOOST_AUTO_TEST_CASE(a_plugin_whose_code_runs_stays_until_that_has_ended) {
-  for (const std::string what : {"handler", "timer"}) {
+  for (const std::string what : {"handler", "timer.other", "handler.itself", "timer.itself"}) {
+    const bool timer = what.starts_with("timer");
     std::atomic<bool> done{false};
     PluginManager manager;
     manager.setHookLimit(std::chrono::milliseconds(300));
@@ -593,16 +595,35 @@ BOOST_AUTO_TEST_CASE(a_plugin_whose_code_runs_stays_until_that_has_ended) {
       BOOST_REQUIRE(!unloaded);
       BOOST_TEST((unloaded.error() == Errc::TimedOut));
       BOOST_TEST(contains(unloaded.error().message(), "plugin 'Busy': unload: what it was called for has not ended: "));
-      BOOST_TEST(contains(unloaded.error().message(), what == "timer" ? "a timer of Busy" : "subscription \"busy.handler\" of Busy"));
+      BOOST_TEST(contains(unloaded.error().message(), timer ? "a timer of Busy" : "subscription \"busy." + what + "\" of Busy"));
       BOOST_TEST((plugin->state() == PluginState::Error));
       BOOST_TEST((manager.find("Busy").value() == plugin));
     }
     done = true;
     BOOST_TEST(manager.unloadPlugin("Busy").has_value());
     BOOST_TEST((plugin->state() == PluginState::Unloaded));
-    const std::string cleaned = what == "timer" ? "Busy.cleaned " : "Busy.error ";  // cleanup ends what is subscribed
+    const std::string cleaned = timer ? "Busy.cleaned " : "Busy.error ";  // cleanup ends what is subscribed
     BOOST_TEST(events.all() == cleaned + "Busy.error Busy.error Busy.unloaded");
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_plugin_whose_code_runs_when_its_manager_ends_goes_when_that_has_ended) {
+  std::atomic<bool> done{false};
+  const auto seconds = [begin = std::chrono::steady_clock::now()] { return (std::chrono::steady_clock::now() - begin) / 1s; };
+  PluginHandle plugin;
+  {
+    PluginManager manager;
+    manager.setHookLimit(std::chrono::milliseconds(300));
+    plugin = manager.loadPlugin(test::fixture("busy")).value();
+    BOOST_REQUIRE(plugin->initialize());
+    MessageBus::instance().publish("busy.handler", reinterpret_cast<std::uint64_t>(&done)).value();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // it begins
+  }
+  BOOST_TEST(seconds() < 20);  // its patience is 5
+  BOOST_TEST((plugin->state() != PluginState::Unloaded));
+  done = true;
+  while (plugin->state() != PluginState::Unloaded && seconds() < 30) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  BOOST_TEST((plugin->state() == PluginState::Unloaded));
 }
 
 BOOST_AUTO_TEST_CASE(a_manager_can_be_destroyed_inside_a_handler) {

@@ -219,11 +219,11 @@ expected<T> BinaryMessage::as() const {
   if constexpr (std::same_as<T, std::span<Element>>) {
     return T(elements, count);
   } else {
+    const bool flat = shape.empty() || (std::same_as<Element, const std::byte> && !dtype.empty());
+    if (flat) return T(elements, {count});
     if (shape.size() > T::maxRank)
       return Error(Errc::PayloadMismatch, "an array of shape " + detail::textOfShape(shape) + " has more than " +
                                               std::to_string(T::maxRank) + " dimensions");
-    const bool flat = shape.empty() || (std::same_as<Element, const std::byte> && !dtype.empty());
-    if (flat) return T(elements, {count});
     return T(elements, shape);
   }
 }

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -124,6 +125,9 @@ class LoadedPlugin : public detail::Callee {
   friend class detail::NextVersion;
   friend class PluginHandle;
 
+  // How long its handlers and timers may take to end; none: as long as they run.
+  using Patience = std::optional<std::chrono::milliseconds>;
+
   // What is told on `qtforge.plugins`, after the machine is free again: who hears it may take the next step.
   struct Event {
     const char* what;
@@ -135,10 +139,11 @@ class LoadedPlugin : public detail::Callee {
   expected<void> adopt(std::unique_ptr<IPlugin> plugin, bool named);
   expected<void> run(LifecycleStep step);
   expected<void> begin(LifecycleStep step);
-  expected<void> runHooks(LifecycleStep step);
+  expected<void> runHooks(LifecycleStep step) { return runHooks(step, origin_.hookLimit); }
+  expected<void> runHooks(LifecycleStep step, Patience patience);
   void endStep(void (Lifecycle::*end)() noexcept = &Lifecycle::finish);
   void waitReloaded();
-  expected<void> callHook(LifecycleHook hook);
+  expected<void> callHook(LifecycleHook hook, Patience patience);
   expected<void> callHook(LifecycleHook hook, IPlugin& plugin) const;
   template <class Prepare>
   expected<void> change(Prepare&& prepare);
@@ -148,8 +153,9 @@ class LoadedPlugin : public detail::Callee {
   expected<detail::Implementation> implementation(const detail::InterfaceInfo& wanted) override;
   void showInterfaces(void* taker, void (*take)(void* taker, const detail::InterfaceInfo* offered)) override;
   void abandon();
-  expected<void> destroy(std::chrono::milliseconds limit);
-  [[nodiscard]] std::chrono::milliseconds patienceAfter(const Error& first) const;
+  expected<void> destroy(Patience patience);
+  static Patience patienceAfter(const Error& first, Patience patience);
+  static std::chrono::steady_clock::time_point endOf(Patience patience);
   void tell(const Event& event) const;
 
   [[nodiscard]] const detail::PluginFacts& facts() const noexcept { return *facts_.load(std::memory_order_acquire); }

@@ -229,7 +229,8 @@ class PluginManager {
   ///                              is named, and the plugin stays in Error, to be unloaded when that has ended
   ///   - Errc::WouldDeadlock      this thread is inside a method of it
   /// @par Blocking  for calls of its interfaces, its hooks, and calls of its handlers and timers on other threads. What a C++
-  /// plugin waits for in its own `cleanup` and destructor, as its IPlugin::every and runInThread do, has no limit.
+  /// plugin waits for in its own `cleanup` and destructor has no limit; so do its IPlugin::subscribe, every, later and
+  /// runInThread.
   expected<void> unloadPlugin(std::string_view name, Unload others = Unload::Refuse) {
     if (others == Unload::Cascade)
       for (const auto& dependent : core_->dependents(name))

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
 namespace qtforge::inline QTFORGE_ABI {
 
@@ -88,16 +89,25 @@ class TimerCore : public std::enable_shared_from_this<TimerCore> {
     std::unique_lock lock(mutex_);
     stopped_ = true;
     timer_.cancel();
-    if (caller_ == std::this_thread::get_id()) return true;  // call() destroys the tick when it is over
+    if (callsHere()) return true;  // call() destroys the tick when it is over
     if (!idle_.wait_until(lock, deadline, [&] { return caller_ == std::thread::id(); })) return false;
     lock.unlock();
     destroyTick();
     return true;
   }
 
+  /// Whether a call runs.
+  [[nodiscard]] bool calls() {
+    std::lock_guard lock(mutex_);
+    return caller_ != std::thread::id();
+  }
+
   void* const client;
 
  private:
+  // With mutex_ held.
+  [[nodiscard]] bool callsHere() const noexcept { return caller_ == std::this_thread::get_id(); }
+
   // The tick is code and data of a plugin: it goes when the timer stops, not when the io_context drops its wait.
   void destroyTick() {
     Callback tick;
@@ -209,7 +219,12 @@ class Runtime {
     std::unique_lock lock(mutex_);
     const auto stopped = timers_.extract(number);
     lock.unlock();
-    if (stopped) stopped.mapped()->stop();
+    if (!stopped) return;
+    stopped.mapped()->stop();
+    if (!stopped.mapped()->calls()) return;  // from inside its own call, that is
+    lock.lock();
+    std::erase_if(ending_, [](const auto& timer) { return !timer->calls(); });
+    ending_.push_back(stopped.mapped());
   }
 
   /// For the library's own use: ends what a plugin left running. False if some of it still runs at the deadline.
@@ -223,6 +238,11 @@ class Runtime {
       std::lock_guard lock(mutex_);
       timers_.erase(number);
     }
+    std::unique_lock lock(mutex_);
+    const auto ending = ending_;
+    lock.unlock();
+    for (const auto& timer : ending)
+      if (timer->client == client) ended &= timer->stop(deadline);
     return ended;
   }
 
@@ -270,6 +290,7 @@ class Runtime {
   std::atomic<bool> running_{false};
   std::mutex mutex_;  // guards all below
   detail::BoundedThreads threads_;
+  std::vector<std::shared_ptr<detail::TimerCore>> ending_;  // stopped by their own calls, which may run on
   Timers timers_;  // by number: an address may come again
   std::uintptr_t lastTimer_ = 0;
   std::size_t count_ = defaultThreads();

@@ -1,4 +1,5 @@
-// Its handler of "busy.handler" and the timer that "busy.timer" starts run until the flag is set whose address they are given.
+// Its handler of "busy.handler" and the timer that "busy.timer" starts run until the flag is set whose address they are given;
+// on "busy.handler.itself" and "busy.timer.itself" they end their own subscription or timer before.
 
 #include <qtforge/plugin.hpp>
 
@@ -22,11 +23,14 @@ class Busy : public qtforge::IPlugin {
     auto handler = bus_.subscribe("busy.handler", [](std::uint64_t flag) { waitFor(flag); });
     if (!handler) return handler.error();
     handler_ = std::move(*handler);
+    auto itself = bus_.subscribe("busy.handler.itself", [this](std::uint64_t flag) {
+      itself_.unsubscribe();
+      waitFor(flag);
+    });
+    if (!itself) return itself.error();
+    itself_ = std::move(*itself);
     auto begins = bus_.subscribe(
-        "busy.timer",
-        [this](std::uint64_t flag) {
-          timer_ = qtforge::Timer::once(std::chrono::milliseconds(0), [flag] { waitFor(flag); }).value();
-        },
+        "busy.timer.>", [this](const qtforge::Message& message) { begin(message); },
         {.delivery = qtforge::DeliveryMode::Direct});
     if (!begins) return begins.error();
     begins_ = std::move(*begins);
@@ -35,7 +39,15 @@ class Busy : public qtforge::IPlugin {
 
  private:
   qtforge::MessageBus& bus_ = qtforge::MessageBus::instance();
-  qtforge::Subscription handler_, begins_;
+  void begin(const qtforge::Message& message) {
+    const bool itself = message.topic() == "busy.timer.itself";
+    timer_ = qtforge::Timer::every(std::chrono::milliseconds(1), [this, itself, flag = message.as<std::uint64_t>().value()] {
+               if (itself) timer_.stop();
+               waitFor(flag);
+             }).value();
+  }
+
+  qtforge::Subscription handler_, itself_, begins_;
   qtforge::Timer timer_;
 };
 

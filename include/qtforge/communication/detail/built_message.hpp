@@ -11,8 +11,13 @@ class BuiltMessage {
   explicit BuiltMessage(const BusTable& table) noexcept : table_(table) {}
   BuiltMessage(const BuiltMessage&) = delete;
   BuiltMessage& operator=(const BuiltMessage&) = delete;
-  ~BuiltMessage() {
-    if (build_.record) table_.abandonBuild(&build_);
+  ~BuiltMessage() { abandon(); }
+
+  /// It may be begun anew.
+  void abandon() noexcept {
+    if (!build_.record) return;
+    table_.abandonBuild(&build_);
+    build_ = {};
   }
 
   /// For the topic or publisher of `args`. @return nothing, or Errc::InvalidTopic

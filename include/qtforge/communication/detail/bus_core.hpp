@@ -103,6 +103,7 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
       // Publishers may still see it: the index's reference goes when none does.
       ThreadRecords::instance().retire(&subscription, [](void* s) { static_cast<SubscriptionCore*>(s)->release(); });
     }
+    noteUnended(subscription);
     ThreadRecords::instance().reclaim();
     return ended;
   }
@@ -128,6 +129,12 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
     }
     endRequests();
     unsubscribeEach([](const SubscriptionCore&) { return true; }, Time::max());
+    std::unordered_set<SubscriptionCore*> running;  // the handlers that close it, which nobody waits for
+    {
+      std::lock_guard lock(mutex_);
+      running.swap(unended_);
+    }
+    for (auto* each : running) each->release();
   }
 
   /// Refuses what comes, without waiting for what runs: for the end of the process.
@@ -204,21 +211,14 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   void overflow(const SubscriptionCore& subscription) override;
   void unanswered(const SubscriptionCore& subscription, const Message& request) override;
 
-  /// Ends what `wanted` accepts, with what was ended before and still ran then.
+  /// Ends what `wanted` accepts, with what was ended before, maybe by itself, and still runs.
   template <class Wanted>
   std::vector<std::string> unsubscribeEach(Wanted&& wanted, Time deadline) {
     std::vector<std::string> running;
     auto ending = list(wanted);
     addThose(unended_, wanted, ending);
     for (auto* subscription : ending) {
-      if (!unsubscribe(*subscription, nullptr, deadline)) {
-        running.push_back(subscription->describe());
-        std::lock_guard lock(mutex_);
-        if (unended_.insert(subscription).second) subscription->retain();
-      } else {
-        std::lock_guard lock(mutex_);
-        if (unended_.erase(subscription) > 0) subscription->release();  // not the last
-      }
+      if (!unsubscribe(*subscription, nullptr, deadline)) running.push_back(subscription->describe());
       subscription->release();
     }
     return running;
@@ -238,6 +238,24 @@ class BusCore final : public BusReports, public std::enable_shared_from_this<Bus
   }
 
  private:
+  // Keeps account of a handler that runs on, and of those that did before and do no more.
+  void noteUnended(SubscriptionCore& subscription) {
+    const bool runs = !subscription.calls().gone();
+    std::vector<SubscriptionCore*> over;  // released without the lock
+    {
+      std::lock_guard lock(mutex_);
+      if (!runs && unended_.empty()) return;
+      for (auto at = unended_.begin(); at != unended_.end();) {
+        const auto known = at++;
+        if (!(*known)->calls().gone()) continue;
+        over.push_back(*known);
+        unended_.erase(known);
+      }
+      if (runs && !ended() && unended_.insert(&subscription).second) subscription.retain();
+    }
+    for (auto* each : over) each->release();
+  }
+
   template <class Wanted>
   void addThose(const std::unordered_set<SubscriptionCore*>& known, Wanted&& wanted, std::vector<SubscriptionCore*>& to) const {
     std::lock_guard lock(mutex_);

@@ -136,6 +136,12 @@ class HandlerCalls {
     return cycle;
   }
 
+  /// Whether the handler is destroyed.
+  [[nodiscard]] bool gone() const {
+    std::lock_guard lock(ThreadRecords::instance().waitMutex());
+    return gone_;
+  }
+
   /// No new call begins.
   void close() {
     closed_.store(true, std::memory_order_seq_cst);

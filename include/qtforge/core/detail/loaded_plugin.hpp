@@ -97,7 +97,7 @@ inline bool LoadedPlugin::fail(const Error& reason) {
 
 /// The hooks of a step that was begun, then the step's end. The first failure is returned, but cleaning goes on. A plugin
 /// whose code still runs does not go: then that is the failure, and the state is Error.
-inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
+inline expected<void> LoadedPlugin::runHooks(LifecycleStep step, Patience patience) {
   constexpr const char* names[] = {"initialized", "activated", "deactivated", "cleaned"};
   std::vector<Event> events;
   Error first;
@@ -105,7 +105,7 @@ inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
   {
     const detail::HookScope inside(*this);
     while (const auto hook = lifecycle_.next()) {
-      const auto done = callHook(*hook);
+      const auto done = callHook(*hook, patience);
       lifecycle_.done(*hook, done ? Lifecycle::Outcome::Succeeded : Lifecycle::Outcome::Failed);
       if (done) {
         events.push_back({names[static_cast<std::size_t>(*hook)], {}});
@@ -116,7 +116,7 @@ inline expected<void> LoadedPlugin::runHooks(LifecycleStep step) {
     }
     if (step == LifecycleStep::Unload) {
       doing_.store("destructor");
-      if (auto gone = destroy(patienceAfter(first)); gone) {
+      if (auto gone = destroy(patienceAfter(first, patience)); gone) {
         events.push_back({"unloaded", {}});
       } else {
         first = gone.error().within(label_ + ": unload");
@@ -185,13 +185,12 @@ inline expected<void> LoadedPlugin::offer(const Configuration& before, const Con
   return failure("it refuses the new settings: " + reason, error);
 }
 
-inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
+inline expected<void> LoadedPlugin::callHook(LifecycleHook hook, Patience patience) {
   doing_.store(toString(hook).data());
   if (hook == LifecycleHook::Initialize) detail::beginInitialized(*client_);
   auto done = callHook(hook, *body()->plugin);
   if (hook != LifecycleHook::Cleanup) return done;
-  const auto patience = patienceAfter(done ? Error() : done.error());
-  auto ended = detail::endInitialized(*client_, std::chrono::steady_clock::now() + patience);
+  auto ended = detail::endInitialized(*client_, endOf(patienceAfter(done ? Error() : done.error(), patience)));
   if (ended) return done;
   ended = ended.error().within(label_ + ": cleanup");
   if (done) return ended;
@@ -200,8 +199,13 @@ inline expected<void> LoadedPlugin::callHook(LifecycleHook hook) {
 }
 
 /// How long its handlers may take to end: no longer once more, if what came before took all of its time.
-inline std::chrono::milliseconds LoadedPlugin::patienceAfter(const Error& first) const {
-  return first == Errc::TimedOut ? std::min(origin_.hookLimit, std::chrono::milliseconds(500)) : origin_.hookLimit;
+inline LoadedPlugin::Patience LoadedPlugin::patienceAfter(const Error& first, Patience patience) {
+  if (patience && first == Errc::TimedOut) return std::min(*patience, std::chrono::milliseconds(500));
+  return patience;
+}
+
+inline detail::Deadline LoadedPlugin::endOf(Patience patience) {
+  return patience ? std::chrono::steady_clock::now() + *patience : detail::Deadline::max();
 }
 
 /// Of its plugin, or of one that is to be in that one's place.
@@ -231,8 +235,8 @@ inline void LoadedPlugin::abandon() { endStep(&Lifecycle::abandon); }
 
 /// Ends what the plugin subscribed and started, then the plugin itself. Its code may still publish and log in the end.
 /// @return nothing, or Errc::TimedOut, and the plugin is there: its code runs, and nobody can make it go
-inline expected<void> LoadedPlugin::destroy(std::chrono::milliseconds limit) {
-  if (auto ended = detail::closeClient(client_, std::chrono::steady_clock::now() + limit); !ended) return ended;
+inline expected<void> LoadedPlugin::destroy(Patience patience) {
+  if (auto ended = detail::closeClient(client_, endOf(patience)); !ended) return ended;
   body()->end();
   return {};
 }

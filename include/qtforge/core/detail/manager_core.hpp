@@ -318,7 +318,7 @@ class ManagerCore : public std::enable_shared_from_this<ManagerCore> {
     if (done) done = commit(reserved, plugin);
     if (!done) {
       plugin->client_->setBacklog(nullptr);
-      if (auto gone = plugin->destroy(plugin->patienceAfter(done.error())); !gone) {
+      if (auto gone = plugin->destroy(LoadedPlugin::patienceAfter(done.error(), limit)); !gone) {
         pluginLogger().error(plugin->label() + ": it is not loaded, and its code is left running: " + gone.error().message());
         leaveBehind(plugin);
       }

@@ -76,7 +76,10 @@ inline std::vector<std::string> ManagerCore::close(Deadline deadline, Ending end
   }
   std::vector<std::string> stuck;
   for (const auto& plugin : late)
-    if (!plugin->waitIdle(deadline) || plugin->state() != PluginState::Unloaded) stuck.push_back(describe(*plugin));
+    if (!plugin->waitIdle(deadline) || plugin->state() != PluginState::Unloaded) {
+      stuck.push_back(describe(*plugin));
+      leaveBehind(plugin);
+    }
   if (stuck.empty()) forgetAll();
   return stuck;
 }
@@ -135,10 +138,13 @@ inline bool ManagerCore::end(const Plugin& plugin, Deadline patience, Deadline l
       const auto begun = plugin->begin(LifecycleStep::Unload);
       if (begun) {
         plugin->gate().close();
-        // On a thread of its own it waits for callers as for hooks that are stuck: whenever they end, the plugin goes.
+        // On a thread of its own it waits for callers, handlers and hooks that are stuck: whenever they end, the plugin goes.
         const auto limit = isInsideCallback() ? std::optional(patience) : std::nullopt;
         if (!plugin->gate().waitEmpty(limit)) return plugin->abandon();
-        return (void)plugin->runHooks(LifecycleStep::Unload);
+        using std::chrono::milliseconds;
+        const auto left = [&] { return std::chrono::ceil<milliseconds>(patience - std::chrono::steady_clock::now()); };
+        return (void)plugin->runHooks(LifecycleStep::Unload,
+                                      limit ? std::optional(std::max(milliseconds(0), left())) : std::nullopt);
       }
       if (begun.error() == Errc::PluginUnloaded || !plugin->waitIdle(patience)) return;
     }

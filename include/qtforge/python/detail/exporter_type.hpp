@@ -5,6 +5,21 @@
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
 
+/// Of types that nobody makes objects of, or changes: in C alone.
+inline constexpr unsigned long exporterFlags =
+#if PY_VERSION_HEX >= 0x030A0000
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
+#else
+    Py_TPFLAGS_DEFAULT;
+#endif
+
+/// What those flags do not do on Python 3.9. @param type  may be null
+inline PyTypeObject* withoutConstructor(PyObject* type) noexcept {
+  auto* made = reinterpret_cast<PyTypeObject*>(type);
+  if (made) made->tp_new = nullptr;
+  return made;
+}
+
 /// The type of `Exporter`, which begins with PyObject_HEAD and has getBuffer() and, if it needs one, releaseBuffer(). Its
 /// other members are destroyed with it, but constructed by who allocates it.
 ///
@@ -25,14 +40,8 @@ PyTypeObject* exporterType(const char* name, const Gil&) {
                              {0, nullptr}};
   if constexpr (requires { &Exporter::releaseBuffer; })
     functions[2] = {Py_bf_releasebuffer, reinterpret_cast<void*>(&Exporter::releaseBuffer)};
-  PyType_Spec spec = {name, sizeof(Exporter), 0,
-#if PY_VERSION_HEX >= 0x030A0000
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-#else
-                      Py_TPFLAGS_DEFAULT,
-#endif
-                      functions};
-  made = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  PyType_Spec spec = {name, sizeof(Exporter), 0, exporterFlags, functions};
+  made = withoutConstructor(PyType_FromSpec(&spec));
   return made;
 }
 

@@ -39,10 +39,19 @@ class FromPython {
  private:
   template <class F>
   bool nested(F&& f) {
-    if (depth_ == maxPayloadDepth) return fail("nested deeper than " + std::to_string(maxPayloadDepth) + " containers");
-    ++depth_;
+    return within(depth_, f);
+  }
+  // What stands for a value may be such a value again, without end.
+  template <class F>
+  bool standing(F&& f) {
+    return within(standing_, f);
+  }
+  template <class F>
+  bool within(int& depth, F&& f) {
+    if (depth == maxPayloadDepth) return fail("nested deeper than " + std::to_string(maxPayloadDepth) + " containers");
+    ++depth;
     const bool done = f();
-    --depth_;
+    --depth;
     return done;
   }
 
@@ -123,17 +132,9 @@ class FromPython {
 
   // What its items() gives, in that order: an OrderedDict's is not that of the dict in it.
   bool fromMapping(PyObject* mapping, boost::json::value& out) {
-    auto& object = out.emplace_object();
-    const Ref items = Ref::steal(PyMapping_Items(mapping));
-    if (!items) return failed("its items()");
-    object.reserve(static_cast<std::size_t>(PyList_GET_SIZE(items.get())));
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
-      const Ref pair = Ref::steal(PySequence_Tuple(PyList_GET_ITEM(items.get(), i)));
-      if (!pair) return failed("its items()");
-      if (PyTuple_GET_SIZE(pair.get()) != 2) return fail("its items() are no pairs");
-      if (!addMember(PyTuple_GET_ITEM(pair.get(), 0), PyTuple_GET_ITEM(pair.get(), 1), object)) return false;
-    }
-    return true;
+    const Ref items = Ref::steal(PyMapping_Items(mapping)), dict = Ref::steal(PyDict_New());
+    if (!items || !dict || PyDict_MergeFromSeq2(dict.get(), items.get(), 1) != 0) return failed("its items()");
+    return fromDict(dict.get(), out);
   }
 
   // Both are held by the caller.
@@ -194,7 +195,7 @@ class FromPython {
     if (type == "numpy.bool" || type == "numpy.bool_") return out = PyObject_IsTrue(object) == 1, true;
     const Ref plain = plainOf(object);
     if (!plain) return failed(type.c_str());
-    if (plain.get() != Py_NotImplemented) return nested([&] { return convert(plain.get(), out); });
+    if (plain.get() != Py_NotImplemented) return standing([&] { return convert(plain.get(), out); });
     if (PyObject_CheckBuffer(object))
       return fail(type + " does not go into JSON; send x.tolist() or x.tobytes(), or nothing but it, as a "
                          "qtforge.BinaryMessage");
@@ -210,7 +211,7 @@ class FromPython {
   }
 
   const Gil& gil_;
-  int depth_ = 0;
+  int depth_ = 0, standing_ = 0;
 };
 
 }  // namespace qtforge::inline QTFORGE_ABI::python::detail

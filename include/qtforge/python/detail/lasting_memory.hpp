@@ -37,9 +37,11 @@ class HeldBuffer {
   bool held_ = false;
 };
 
-/// bytes, or an object whose type has `sharedBytesName`.
+/// bytes, or an object whose type has `sharedBytesName`, which no class written in Python is.
 inline bool lastsUnchanged(PyObject* object) noexcept {
-  return PyBytes_CheckExact(object) || std::strcmp(Py_TYPE(object)->tp_name, sharedBytesName) == 0;
+  const auto* type = Py_TYPE(object);
+  return PyBytes_CheckExact(object) ||
+         (std::strcmp(type->tp_name, sharedBytesName) == 0 && !PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_BASETYPE));
 }
 
 /// Who owns the `size` bytes at `data` that `object` shows, if they never change: through memoryviews and through arrays

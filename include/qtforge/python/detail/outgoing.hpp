@@ -73,11 +73,19 @@ class Outgoing {
  private:
   static std::int32_t build(void* self, qtforge::detail::ErrorSink sink) {
     auto& out = *static_cast<Outgoing*>(self);
+    if (out.failed_.code() != Errc::Ok) return qtforge::detail::fail(sink, out.failed_);
     const Gil gil;
     return qtforge::detail::guarded(sink, [&] { return out.buildJson(Snapshot::in(&out.extras.shadow), gil); });
   }
 
   expected<void> buildJson(PyObject* object, const Gil& gil) {
+    qtforge::detail::guarded(qtforge::detail::sinkInto(failed_), [&] { return tryBuild(object, gil); });
+    if (failed_.code() == Errc::Ok) return {};
+    built_.abandon();
+    return failed_;
+  }
+
+  expected<void> tryBuild(PyObject* object, const Gil& gil) {
     if (auto begun = built_.begin(args); !begun) return begun;
     FromPython conversion(gil);
     if (!conversion.convert(object, built_.json()))
@@ -89,8 +97,8 @@ class Outgoing {
   // Who runs without the GIL is to find JSON: nobody waits for the GIL inside another's publish.
   static void letGo(void* self) {
     auto& out = *static_cast<Outgoing*>(self);
-    Error ignored;  // who needs the JSON tries again, and tells
-    if (out.args.payload.type == &becomesJson) (void)build(self, qtforge::detail::sinkInto(ignored));
+    Error told;  // once more, to who needs the JSON
+    if (out.args.payload.type == &becomesJson) (void)build(self, qtforge::detail::sinkInto(told));
     out.gil_.yield.release(&out.gil_);
   }
   static void takeBack(void* self) {
@@ -107,6 +115,7 @@ class Outgoing {
 
   qtforge::detail::BuiltMessage built_{*root().bus};
   GilYield gil_;
+  Error failed_;  // of building the JSON
   qtforge::detail::Yield yield_{this, &letGo, &takeBack, &interrupted};
 };
 

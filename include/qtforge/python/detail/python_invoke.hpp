@@ -115,15 +115,17 @@ class Invocation {
     WatchedCall watched("a function of an executor", name_);
     Ref returned = Ref::steal(callWith(arguments, keywords.get()));
     watched.end();
-    const Error error = returned ? Error() : watched.takeError(called(), gil_);
-    const auto code = returned ? take(returned.get()) : refuse(sink_, error);
+    Error error = returned ? Error() : watched.takeError(called(), gil_);
+    if (returned)
+      takeResult(returned.get(), *shape_.result, call_.out, called(), qtforge::detail::sinkInto(error), gil_);
     returned = Ref();  // which may have used the memory of a span
-    if (conversion.endLoans()) [[likely]] return code;
-    return refuse(sink_, Error(Errc::InvalidArgument,
-                               (error.code() == Errc::Ok ? called() + ": " : error.message() + "; and ") +
-                                   "Python keeps something that uses the memory of a span; let it copy the numbers, or "
-                                   "pass a Buffer or a BinaryMessage",
-                               error.pythonType(), error.traceback()));
+    if (!conversion.endLoans()) [[unlikely]]
+      error = Error(Errc::InvalidArgument,
+                    (error.code() == Errc::Ok ? called() + ": " : error.message() + "; and ") +
+                        "Python keeps something that uses the memory of a span; let it copy the numbers, or "
+                        "pass a Buffer or a BinaryMessage",
+                    error.pythonType(), error.traceback());
+    return error.code() == Errc::Ok ? 0 : refuse(sink_, std::move(error));
   }
 
   [[nodiscard]] std::string called() const { return std::string(name_) + "()"; }

@@ -5,6 +5,7 @@
 
 #include <QMetaObject>
 #include <QObject>
+#include <QPointer>
 #include <QThread>
 
 #include <memory>
@@ -57,7 +58,7 @@ class Receiver {
   /// @param call  shared with Qt, so that none ends under the lock: its destructor may be anybody's code
   void post(const std::shared_ptr<Queued>& call) {
     std::lock_guard lock(mutex_);
-    if (object_) QMetaObject::invokeMethod(object_, [call] { call->run(); }, Qt::QueuedConnection);
+    if (object_) QMetaObject::invokeMethod(object_.data(), [call] { call->run(); }, Qt::QueuedConnection);
   }
 
   [[nodiscard]] bool livesHere() noexcept {
@@ -72,7 +73,7 @@ class Receiver {
   }
 
   std::mutex mutex_;
-  QObject* object_ = nullptr;  // guarded by mutex_
+  QPointer<QObject> object_;  // guarded by mutex_; knows the end even where somebody has disconnected all signals
   QMetaObject::Connection connection_;
 };
 
