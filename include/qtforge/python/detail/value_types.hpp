@@ -1,6 +1,7 @@
 #pragma once
 // qtforge/python/detail/value_types.hpp: descriptions of the C++ types that python_conversion.hpp lists.
 
+#include <qtforge/communication/detail/value_of.hpp>
 #include <qtforge/python/detail/value_kinds.hpp>
 
 namespace qtforge::inline QTFORGE_ABI::python::detail {
