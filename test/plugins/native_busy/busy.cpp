@@ -41,14 +41,18 @@ class Busy : public qtforge::IPlugin {
   qtforge::MessageBus& bus_ = qtforge::MessageBus::instance();
   void begin(const qtforge::Message& message) {
     const bool itself = message.topic() == "busy.timer.itself";
-    timer_ = qtforge::Timer::every(std::chrono::milliseconds(1), [this, itself, flag = message.as<std::uint64_t>().value()] {
-               if (itself) timer_.stop();
-               waitFor(flag);
-             }).value();
+    auto timer = qtforge::Timer::every(std::chrono::milliseconds(1), [this, itself, flag = message.as<std::uint64_t>().value()] {
+                   while (!begun_) std::this_thread::yield();
+                   if (itself) timer_.stop();
+                   waitFor(flag);
+                 }).value();
+    timer_ = std::move(timer);
+    begun_ = true;
   }
 
   qtforge::Subscription handler_, itself_, begins_;
   qtforge::Timer timer_;
+  std::atomic<bool> begun_{false};  // timer_ is there
 };
 
 QTFORGE_PLUGIN(Busy);
