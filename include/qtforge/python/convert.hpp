@@ -27,7 +27,8 @@ inline expected<Converted> fromPython(PyObject* object, const std::string& what,
   return result;
 }
 
-/// A new dict, list or scalar; attachments come back as bytes, those of Python as themselves. Null with a Python error set on failure.
+/// A new dict, list or scalar; attachments come back as bytes, those of Python as themselves. Null with a Python error set
+/// on failure.
 inline Ref toPython(const boost::json::value& value, const Attachments& attachments, const Gil& gil) {
   Ref root = detail::toPythonValue(value, gil);
   for (const auto& attachment : attachments) {

@@ -71,7 +71,8 @@ class Snapshot {
       }
       out = std::move(made);
     } else {
-      Ref made = Ref::steal(PyList_CheckExact(object) ? PyList_GetSlice(object, 0, PyList_GET_SIZE(object)) : PySequence_List(object));
+      Ref made = Ref::steal(PyList_CheckExact(object) ? PyList_GetSlice(object, 0, PyList_GET_SIZE(object))
+                                                      : PySequence_List(object));
       for (Py_ssize_t i = 0; made && i < PyList_GET_SIZE(made.get()); ++i) {
         PyObject* item = PyList_GET_ITEM(made.get(), i);
         if (isScalar(item)) continue;
